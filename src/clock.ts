@@ -1,0 +1,22 @@
+/** An instant: milliseconds since the Unix epoch. */
+export type EpochMs = number;
+
+/** A span of time in milliseconds. */
+export type Ms = number;
+
+/** Where time comes from. Handed down by compose.ts, so that a test can own it. */
+export interface Clock {
+  now(): EpochMs;
+  /** Calls `then` once `delayMs` have passed; the returned function cancels it. Never keeps the process alive. */
+  after(delayMs: Ms, then: () => void): () => void;
+}
+
+/** The machine's own clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after: (delayMs, then) => {
+    const timer = setTimeout(then, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,0 +1,61 @@
+import type { Ms } from "./clock.ts";
+
+/**
+ * Why upstream gave no usable answer. Each is a stable word for logs, metrics, `Cache-Status` detail and the
+ * JSON error that a client sees.
+ */
+export type UpstreamFailure =
+  | "offline" // LARDER_OFFLINE: upstream is not asked at all
+  | "connect" // refused, unreachable, name not found, TLS failed
+  | "connect-timeout"
+  | "first-byte-timeout"
+  | "between-bytes-timeout"
+  | "whole-timeout"
+  | "reset" // the connection broke before or within the answer
+  | "truncated" // fewer or more bytes than announced
+  | "too-large"
+  | "status" // 5xx, or any status that is no answer to a read
+  | "rate-limited" // 429, or 503 with Retry-After: and all requests until that time has passed
+  | "not-json" // HTML with status 200, or a body that is not one JSON object
+  | "bad-coding" // gzip that does not decode, or a coding nobody asked for
+  | "redirects"; // more redirects than a sane upstream has
+
+/**
+ * Upstream could not be asked, or what it said cannot be trusted. Serve stale if held; else 503.
+ * Never to be read as "does not exist".
+ */
+export class UpstreamUnavailable extends Error {
+  override readonly name = "UpstreamUnavailable";
+  readonly failure: UpstreamFailure;
+  /** The status that upstream answered with, where it got so far (RFC 9211 fwd-status). */
+  readonly status: number | undefined;
+  /** How long upstream asked to be left alone, or undefined where it did not say. */
+  readonly retryAfterMs: Ms | undefined;
+
+  constructor(
+    failure: UpstreamFailure,
+    message: string,
+    options: { cause?: unknown; status?: number | undefined; retryAfterMs?: Ms | undefined } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.failure = failure;
+    this.status = options.status;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** The start cannot go on with this configuration; `faults` has one line for each thing to mend. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(faults.join("\n"));
+    this.faults = faults;
+  }
+}
+
+/** A store did not answer within its time budget, or is known to be down. */
+export class StoreUnavailable extends Error {
+  override readonly name = "StoreUnavailable";
+}

@@ -1,0 +1,104 @@
+import type { EpochMs } from "../clock.ts";
+
+/** A value that is there now (an embedded store, no turn of the loop) or soon (a remote one). */
+export type Awaitable<T> = T | Promise<T>;
+
+/** The content coding of stored bytes (RFC 9110 §8.4.1). */
+export type Coding = "gzip" | "identity";
+
+/**
+ * A stored response (RFC 9111 §2) without its body. An entry belongs to a group (for larder: a project) and has
+ * the group's generation at the time it was fetched (for larder: `last_serial`; 0 where upstream tells none).
+ * So an entry is found by group, name and generation. No lifetime is stored: freshness is computed when read.
+ */
+export interface Entry {
+  readonly group: string;
+  /** Which resource of the group: its cache key within the group. */
+  readonly name: string;
+  readonly generation: number;
+  /** 404 and 410 are negative entries: no body. */
+  readonly status: 200 | 404 | 410;
+  /** When the body came. */
+  readonly fetchedAt: EpochMs;
+  /** When upstream last said that this is its current answer: with the body, or with a 304 since. */
+  readonly confirmedAt: EpochMs;
+  /** Upstream's validator for the bytes as stored, quotes included; to be sent back as If-None-Match. */
+  readonly etag: string | undefined;
+  /** Upstream's own `Date` of the answer that confirmed it (RFC 9111 §4.3.4), an HTTP-date. */
+  readonly date: string;
+  readonly contentType: string;
+  /** Coding of the stored body. */
+  readonly coding: Coding;
+  /** Hex SHA-256 of the stored body, coding and all; "" for a negative entry. The body's address. */
+  readonly digest: string;
+  /** Length of the stored body. */
+  readonly bytes: number;
+  /** Another name of the same group that holds the body: this entry has none of its own. */
+  readonly aliasOf: string | undefined;
+}
+
+/** What is known of a group as a whole. */
+export interface Head {
+  /** The newest generation that any answer of the group had. */
+  readonly generation: number;
+  /** When upstream last confirmed that generation. */
+  readonly confirmedAt: EpochMs;
+  /** Entries confirmed before this instant must be validated, whatever their generation; 0 for none. */
+  readonly invalidatedAt: EpochMs;
+  /** Since when upstream has been answering with a lower generation than ours, without a break; 0 for not. */
+  readonly lowerSince: EpochMs;
+}
+
+/** What a store holds for one name: the group's head, and the entry of the newest generation held. */
+export interface Found {
+  readonly head: Head | undefined;
+  readonly entry: Entry | undefined;
+}
+
+export const NOTHING_FOUND: Found = { head: undefined, entry: undefined };
+
+/** One change of a group, applied whole or not at all. */
+export interface Change {
+  readonly group: string;
+  readonly head: Head;
+  /**
+   * The generation of the head on which this change was decided (0 for no head). The change is refused if the
+   * stored head's generation is by now neither this one nor lower than the new one: someone learned newer.
+   */
+  readonly basis: number;
+  /** To be stored, or to replace the entry of the same group, name and generation. */
+  readonly entry?: Entry;
+  /** The entry's body. Absent: only the entry is written (a 304), and the body held for its digest stays. */
+  readonly body?: Buffer;
+}
+
+export interface StoreSize {
+  readonly entries: number;
+  /** Bytes of the bodies, as stored. */
+  readonly bytes: number;
+}
+
+/**
+ * Where entries live. Bodies are stored as handed over, byte for byte (they are compressed already).
+ * Every method throws on trouble; what a broken store means is the caller's decision.
+ */
+export interface Store {
+  /** The head and the newest entry, in one look. */
+  read(group: string, name: string): Awaitable<Found>;
+  /**
+   * The body of an entry that was read.
+   * @returns undefined when it is gone (evicted under its entry): to be treated as a miss.
+   */
+  readBody(entry: Entry): Awaitable<Buffer | undefined>;
+  /**
+   * Applies a change and drops older generations of the same name.
+   * @returns false when it was refused (see `Change.basis`); nothing has been written then.
+   */
+  write(change: Change): Awaitable<boolean>;
+  /** Says that these were used from a tier above, so that eviction by least recent use stays true. */
+  touch(entries: Iterable<{ readonly group: string; readonly name: string }>): Awaitable<void>;
+  /** Forgets a group: its head and everything under it. */
+  remove(group: string): Awaitable<void>;
+  size(): Awaitable<StoreSize>;
+  close(): Awaitable<void>;
+}

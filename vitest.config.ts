@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Real sockets, real Redis: generous, so that only a hang fails a test, never a slow machine.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
