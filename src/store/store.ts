@@ -41,6 +41,8 @@ export interface Entry {
 export interface Head {
   /** The newest generation that any answer of the group had. */
   readonly generation: number;
+  /** When that generation was first heard of: what was confirmed before and is older must be validated. */
+  readonly advancedAt: EpochMs;
   /** When upstream last confirmed that generation. */
   readonly confirmedAt: EpochMs;
   /** Entries confirmed before this instant must be validated, whatever their generation; 0 for none. */
@@ -72,6 +74,12 @@ export interface Change {
   readonly body?: Buffer;
 }
 
+/**
+ * How a write ended. `refused`: by its basis, and nothing has been written. `failed`: the store is in trouble, which
+ * its guard survived; what has been written is not known.
+ */
+export type Written = "written" | "refused" | "failed";
+
 export interface StoreSize {
   readonly entries: number;
   /** Bytes of the bodies, as stored. */
@@ -90,11 +98,8 @@ export interface Store {
    * @returns undefined when it is gone (evicted under its entry): to be treated as a miss.
    */
   readBody(entry: Entry): Awaitable<Buffer | undefined>;
-  /**
-   * Applies a change and drops older generations of the same name.
-   * @returns false when it was refused (see `Change.basis`); nothing has been written then.
-   */
-  write(change: Change): Awaitable<boolean>;
+  /** Applies a change and drops older generations of the same name. */
+  write(change: Change): Awaitable<Written>;
   /** Says that these were used from a tier above, so that eviction by least recent use stays true. */
   touch(entries: Iterable<{ readonly group: string; readonly name: string }>): Awaitable<void>;
   /** Forgets a group: its head and everything under it. */

@@ -1,0 +1,77 @@
+import type { EpochMs, Ms } from "../clock.ts";
+import type { Entry, Head } from "../store/store.ts";
+
+/** How long what may be reused. All spans; `Infinity` is a span without limit. */
+export interface Lifetimes {
+  /** Served without asking upstream (RFC 9111 §4.2.1). */
+  readonly freshMs: Ms;
+  /** After that: served at once while upstream is asked (RFC 5861 §3). */
+  readonly staleWhileRevalidateMs: Ms;
+  /** After becoming stale: served when upstream fails or is slow (RFC 5861 §4). */
+  readonly staleIfErrorMs: Ms;
+  /** A negative entry's freshness lifetime. */
+  readonly negativeMs: Ms;
+  /** A request's `no-cache` validates only what is older than this. */
+  readonly noCacheAfterMs: Ms;
+}
+
+/**
+ * What may be done with a stored response now.
+ * - `fresh`: serve it
+ * - `stale-while-revalidate`: serve it and validate behind
+ * - `validate`: ask upstream first
+ */
+export type Reuse = "fresh" | "stale-while-revalidate" | "validate";
+
+// An entry of an older generation, confirmed since the newer one was heard of, is the best that upstream has to
+// give just now: a CDN node that lags. Asked again in a few seconds, not on each request (facts/pypi.md, trap 6).
+const LAGGING_FRESH_MS: Ms = 5_000;
+
+// A clock that was set back makes entries come from the future; beyond this they are not believed to be fresh.
+const CLOCK_SKEW_MS: Ms = 60_000;
+
+/** RFC 9111 §4.2.3, counted from the last confirmation; never negative. */
+export function ageMs(entry: Entry, now: EpochMs): Ms {
+  return Math.max(0, now - entry.confirmedAt);
+}
+
+/** Whether this entry says that there is no such resource (RFC 2308's word). */
+export function isNegative(entry: Entry): boolean {
+  return entry.status !== 200;
+}
+
+/** Whether something newer was heard of the group since this entry was confirmed: it must be validated at once. */
+export function isSuperseded(entry: Entry, head: Head): boolean {
+  if (entry.confirmedAt < head.invalidatedAt) return true;
+  return entry.generation < head.generation && entry.confirmedAt < head.advancedAt;
+}
+
+/**
+ * The freshness left (RFC 9111 §4.2), negative once stale: for `max-age` and RFC 9211 `ttl`. Computed on reading,
+ * so that another lifetime in the config takes effect on what is stored already.
+ */
+export function remainingMs(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): Ms {
+  if (entry.confirmedAt - now > CLOCK_SKEW_MS) return 0;
+  const left = freshnessLifetimeMs(entry, head, lifetimes) - ageMs(entry, now);
+  return isSuperseded(entry, head) ? Math.min(left, 0) : left;
+}
+
+/** The decision of a lookup that found something. `noCache`: the request asks for validation (RFC 9111 §5.2.1.4). */
+export function reuse(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs, noCache: boolean): Reuse {
+  const leftMs = remainingMs(entry, head, lifetimes, now);
+  if (leftMs > 0) return noCache && ageMs(entry, now) > lifetimes.noCacheAfterMs ? "validate" : "fresh";
+  // What is known to be outdated waits for upstream: only what may still be true goes out at once.
+  if (noCache || isNegative(entry) || isSuperseded(entry, head)) return "validate";
+  return -leftMs < lifetimes.staleWhileRevalidateMs ? "stale-while-revalidate" : "validate";
+}
+
+/** Whether the entry may stand in when upstream fails or is slow. Never a 404: that would turn an outage into one. */
+export function mayServeStale(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): boolean {
+  if (isNegative(entry)) return remainingMs(entry, head, lifetimes, now) > 0;
+  return ageMs(entry, now) - lifetimes.freshMs <= lifetimes.staleIfErrorMs;
+}
+
+function freshnessLifetimeMs(entry: Entry, head: Head, lifetimes: Lifetimes): Ms {
+  const ownMs = isNegative(entry) ? lifetimes.negativeMs : lifetimes.freshMs;
+  return entry.generation < head.generation ? Math.min(ownMs, LAGGING_FRESH_MS) : ownMs;
+}

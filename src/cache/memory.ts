@@ -1,0 +1,206 @@
+import type { Entry, Head } from "../store/store.ts";
+
+/** A response ready to be sent: nothing about it is computed per request but its age. */
+export interface Representation {
+  /** Strong validator of exactly these bytes, quotes included. */
+  readonly etag: string;
+  /** Fields that do not change with time: name, value, name, value. */
+  readonly fields: readonly string[];
+  readonly body: Buffer;
+}
+
+/** A stored response held in memory, with what has been made ready of it so far. */
+export interface Held {
+  readonly entry: Entry;
+  /** The stored body, or undefined while nobody needed it (a 304 does not). */
+  readonly body: Buffer | undefined;
+  /** By whatever tells one representation of this entry from another: coding, base URL. */
+  readonly representations: ReadonlyMap<string, Representation>;
+}
+
+/** What memory holds of one name. */
+export interface HeldWithHead {
+  readonly held: Held;
+  readonly head: Head;
+}
+
+interface Slot {
+  readonly group: Group;
+  held: { entry: Entry; body: Buffer | undefined; representations: Map<string, Representation> };
+  bytes: number;
+  used: boolean;
+}
+
+interface Group {
+  head: Head;
+  readonly slots: Map<string, Slot>;
+}
+
+// What an entry costs besides its bytes: objects, strings, map places. Measured roughly, rounded up.
+const OVERHEAD_BYTES = 1024;
+
+// A base URL comes from the client's Host header: a client that invents hosts must not fill the memory with
+// copies of one entry. The oldest goes.
+const MAX_REPRESENTATIONS = 12;
+
+// The largest part of the bound that one body may take.
+const MAX_SHARE = 0.25;
+
+/** The tier above the store: bounded in bytes, least recently used out first, no turn of the loop to read it. */
+export class Memory {
+  readonly #groups = new Map<string, Group>();
+  /** In order of last use, oldest first. */
+  readonly #order = new Set<Slot>();
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  /** `maxBytes` bounds bodies, representations and a fixed overhead per entry. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The entry held under this name (an alias leads to the entry that has the body), or undefined. */
+  find(groupName: string, name: string): HeldWithHead | undefined {
+    const group = this.#groups.get(groupName);
+    const slot = group?.slots.get(name);
+    if (group === undefined || slot === undefined) return undefined;
+    this.#use(slot);
+    const target = slot.held.entry.aliasOf;
+    if (target === undefined) return { held: slot.held, head: group.head };
+    const aliased = group.slots.get(target);
+    // An alias is true of its own generation alone: a newer release may have taken the name since (trap 15).
+    if (aliased === undefined || aliased.held.entry.generation !== slot.held.entry.generation) return undefined;
+    this.#use(aliased);
+    return { held: aliased.held, head: group.head };
+  }
+
+  /** What is known of a group, where anything of it is held. */
+  head(groupName: string): Head | undefined {
+    return this.#groups.get(groupName)?.head;
+  }
+
+  /** Takes in what was stored or read. An entry that says the same body keeps what was made ready of it. */
+  put(head: Head, entry: Entry, body: Buffer | undefined): Held {
+    const group = this.#group(entry.group, head);
+    const before = group.slots.get(entry.name);
+    const same =
+      before?.held.entry.digest === entry.digest && before.held.entry.generation === entry.generation;
+    const held = {
+      entry,
+      body: body ?? (same ? before.held.body : undefined),
+      representations: same ? before.held.representations : new Map<string, Representation>(),
+    };
+    if (before !== undefined) this.#drop(before);
+    const slot: Slot = { group, held, bytes: OVERHEAD_BYTES + (held.body?.length ?? 0), used: false };
+    for (const representation of held.representations.values()) slot.bytes += extraBytes(held.body, representation);
+    if (!this.#isAdmissible(slot.bytes)) return held;
+    this.#groups.set(entry.group, group);
+    group.slots.set(entry.name, slot);
+    this.#order.add(slot);
+    this.#bytes += slot.bytes;
+    this.#shrink();
+    return held;
+  }
+
+  /** Learns what is known of a group now, where anything of it is held. */
+  setHead(groupName: string, head: Head): void {
+    const group = this.#groups.get(groupName);
+    if (group !== undefined) group.head = head;
+  }
+
+  /** Keeps the stored body of an entry, where that entry is still held. */
+  keepBody(held: Held, body: Buffer): void {
+    const slot = this.#slotOf(held);
+    if (slot === undefined || slot.held.body !== undefined || !this.#isAdmissible(body.length)) return;
+    slot.held.body = body;
+    this.#grow(slot, body.length);
+  }
+
+  /** Keeps a representation with its entry, where that entry is still held. */
+  keepRepresentation(held: Held, key: string, representation: Representation): void {
+    const slot = this.#slotOf(held);
+    if (slot === undefined || !this.#isAdmissible(representation.body.length)) return;
+    const { representations } = slot.held;
+    if (representations.size >= MAX_REPRESENTATIONS) {
+      for (const [oldKey, old] of representations) {
+        representations.delete(oldKey);
+        this.#grow(slot, -extraBytes(slot.held.body, old));
+        break;
+      }
+    }
+    representations.set(key, representation);
+    this.#grow(slot, extraBytes(slot.held.body, representation));
+  }
+
+  /** Forgets a name whose body turned out to be gone. */
+  drop(groupName: string, name: string): void {
+    const slot = this.#groups.get(groupName)?.slots.get(name);
+    if (slot !== undefined) this.#drop(slot);
+  }
+
+  /** The entries used since the last call, for the store below, which does not see hits in memory. */
+  takeUsed(): Entry[] {
+    const used: Entry[] = [];
+    for (const slot of this.#order) {
+      if (!slot.used) continue;
+      slot.used = false;
+      used.push(slot.held.entry);
+    }
+    return used;
+  }
+
+  /** Entries held, and the bytes counted against the bound. */
+  size(): { readonly entries: number; readonly bytes: number } {
+    return { entries: this.#order.size, bytes: this.#bytes };
+  }
+
+  /** One document must not push out a thousand others. */
+  #isAdmissible(bytes: number): boolean {
+    return bytes <= this.#maxBytes * MAX_SHARE;
+  }
+
+  #use(slot: Slot): void {
+    slot.used = true;
+    this.#order.delete(slot);
+    this.#order.add(slot);
+  }
+
+  #group(groupName: string, head: Head): Group {
+    const group = this.#groups.get(groupName);
+    if (group === undefined) return { head, slots: new Map() };
+    group.head = head;
+    return group;
+  }
+
+  #slotOf(held: Held): Slot | undefined {
+    const slot = this.#groups.get(held.entry.group)?.slots.get(held.entry.name);
+    return slot?.held.entry.digest === held.entry.digest ? slot : undefined;
+  }
+
+  #grow(slot: Slot, bytes: number): void {
+    slot.bytes += bytes;
+    this.#bytes += bytes;
+    this.#shrink();
+  }
+
+  #drop(slot: Slot): void {
+    this.#order.delete(slot);
+    this.#bytes -= slot.bytes;
+    const { group } = slot;
+    const { entry } = slot.held;
+    group.slots.delete(entry.name);
+    if (group.slots.size === 0) this.#groups.delete(entry.group);
+  }
+
+  #shrink(): void {
+    for (const slot of this.#order) {
+      if (this.#bytes <= this.#maxBytes) return;
+      this.#drop(slot);
+    }
+  }
+}
+
+/** A representation that forwards the stored bytes untouched costs them only once. */
+function extraBytes(body: Buffer | undefined, representation: Representation): number {
+  return representation.body === body ? 0 : representation.body.length;
+}
