@@ -43,7 +43,7 @@ export function isNegative(entry: Entry): boolean {
 /** Whether something newer was heard of the group since this entry was confirmed: it must be validated at once. */
 export function isSuperseded(entry: Entry, head: Head): boolean {
   if (entry.confirmedAt < head.invalidatedAt) return true;
-  return entry.generation < head.generation && entry.confirmedAt < head.advancedAt;
+  return entry.generation < head.generation && entry.confirmedAt <= head.advancedAt;
 }
 
 /**
