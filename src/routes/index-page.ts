@@ -1,0 +1,72 @@
+import type { Hono } from "hono";
+import { LOCAL } from "../cache/cache-status.ts";
+import { type Bindings, exchangeOf } from "./exchange.ts";
+import { type PublicBaseOptions, publicBase } from "./public-base.ts";
+import { send } from "./send.ts";
+
+export interface IndexPageOptions {
+  readonly publicBase: PublicBaseOptions;
+  readonly version: string;
+  readonly upstreamUrl: string;
+}
+
+/** `/`: what this is and how to use it, as HTML for a browser and as text for the rest. */
+export function indexPage(app: Hono<{ Bindings: Bindings }>, options: IndexPageOptions): void {
+  app.get("/", (context) => {
+    const exchange = exchangeOf(context);
+    const base = publicBase(exchange.incoming, options.publicBase);
+    const html = (exchange.incoming.headers.accept ?? "").includes("text/html");
+    return send(exchange, "index", {
+      status: 200,
+      fields: ["Content-Type", `text/${html ? "html" : "plain"}; charset=UTF-8`, "Vary", "Accept", "Cache-Control", "no-store"],
+      body: Buffer.from(html ? asHtml(base, options) : asText(base, options)),
+      cacheStatus: LOCAL,
+    });
+  });
+}
+
+/** What there is to ask for, with an example each. */
+const EXAMPLES: readonly (readonly [path: string, what: string])[] = [
+  ["/pypi/sampleproject/json", "a project, as PyPI's JSON API gives it"],
+  ["/pypi/sampleproject/4.0.0/json", "one of its releases"],
+  ["/healthz", "is larder alive"],
+  ["/readyz", "what its store and its upstream are doing"],
+  ["/metrics", "Prometheus metrics"],
+];
+
+function asText(base: string, { version, upstreamUrl }: IndexPageOptions): string {
+  const width = Math.max(...EXAMPLES.map(([path]) => `${base}${path}`.length));
+  const lines = EXAMPLES.map(([path, what]) => `  ${`${base}${path}`.padEnd(width)}  ${what}`);
+  return `larder ${version}: a caching read-through proxy in front of ${upstreamUrl}\n\n${lines.join("\n")}\n`;
+}
+
+function asHtml(base: string, { version, upstreamUrl }: IndexPageOptions): string {
+  const rows = EXAMPLES.map(([path, what]) => {
+    const url = escapeHtml(`${base}${path}`);
+    return `<tr><td><a href="${url}"><code>${url}</code></a></td><td>${escapeHtml(what)}</td></tr>`;
+  });
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>larder</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 3rem auto; padding: 0 1rem; color-scheme: light dark; }
+td { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; }
+</style>
+</head>
+<body>
+<h1>larder</h1>
+<p>A caching read-through proxy in front of <a href="${escapeHtml(upstreamUrl)}">${escapeHtml(upstreamUrl)}</a>. Version ${escapeHtml(version)}.</p>
+<table>
+${rows.join("\n")}
+</table>
+</body>
+</html>
+`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+}

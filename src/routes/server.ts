@@ -1,0 +1,82 @@
+import { type IncomingMessage, type Server, createServer as createHttpServer } from "node:http";
+import type { Duplex } from "node:stream";
+import { getRequestListener } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import type { Hono } from "hono";
+import { type Bindings, type Exchange, Outgoing } from "./exchange.ts";
+import { isHost } from "./public-base.ts";
+import { sendText } from "./send.ts";
+import { readTarget } from "./target.ts";
+
+export interface ServerOptions {
+  /** Answers a request whose target has been cleaned; its answer has been sent when this is done. */
+  readonly fetch: Hono<{ Bindings: Bindings }>["fetch"];
+  /** Path prefix of the public URL, or "". */
+  readonly prefix: string;
+  /** Called once when a request is over, answered or abandoned. */
+  readonly onDone: (exchange: Exchange) => void;
+}
+
+// clients.md rule 25: pip's next request comes after a build. Node's default of 5 s would close under its hands.
+const KEEP_ALIVE_MS = 75_000;
+const HEADERS_MS = 30_000;
+const REQUEST_MS = 60_000;
+const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/** The HTTP server: its door refuses what no route could answer, and the rest goes to the router. */
+export function createServer(options: ServerOptions): Server<typeof IncomingMessage, typeof Outgoing> {
+  const route = getRequestListener((request, bindings) => {
+    const response = options.fetch(request, bindings);
+    // Hono makes a new Response of the one to a HEAD, which no longer says that it was sent (send.ts).
+    return request.method === "HEAD" ? Promise.resolve(response).then(() => RESPONSE_ALREADY_SENT) : response;
+  });
+  const server = createHttpServer({ ServerResponse: Outgoing, ...TIMEOUTS }, door(options, route));
+  server.on("clientError", refuseGarbage);
+  return server;
+}
+
+const TIMEOUTS = { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS };
+
+type Route = (incoming: IncomingMessage, outgoing: Outgoing) => Promise<void>;
+
+function door(options: ServerOptions, route: Route) {
+  return (incoming: IncomingMessage, outgoing: Outgoing): void => {
+    const exchange = { incoming, outgoing };
+    outgoing.once("close", () => options.onDone(exchange));
+    const target = readTarget(incoming.url ?? "/", options.prefix);
+    if ("reason" in target) return refuse(exchange, target.status, target.reason);
+    if (!isHost(incoming.headers.host)) return refuse(exchange, 400, "the Host header is not a host");
+    if (!SAFE_METHODS.has(incoming.method ?? "")) return refuseMethod(exchange);
+    incoming.url = target.query === "" ? target.path : `${target.path}?${target.query}`;
+    void route(incoming, outgoing); // never rejects: app.onError has the last word
+  };
+}
+
+function refuse(exchange: Exchange, status: number, reason: string): void {
+  sendText(exchange, "refused", status, `${status} Bad Request: ${reason}\n`);
+}
+
+/** Reading is all there is: uploads go to PyPI itself. */
+function refuseMethod(exchange: Exchange): void {
+  const fields = ["Allow", "GET, HEAD, OPTIONS"];
+  sendText(exchange, "refused", 405, "405 Method Not Allowed: larder serves reads only\n", fields);
+}
+
+/** What is no HTTP at all: there is no request to answer, only a connection to close with a word. */
+function refuseGarbage(error: Error & { code?: string }, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const [status, reason] = GARBAGE[error.code ?? ""] ?? ["400 Bad Request", "this is not HTTP/1.1"];
+  const body = `${status}: ${reason}\n`;
+  const fields = [
+    "Content-Type: text/plain; charset=UTF-8",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "Cache-Status: larder; detail=local",
+    "Connection: close",
+  ];
+  socket.end(`HTTP/1.1 ${status}\r\n${fields.join("\r\n")}\r\n\r\n${body}`);
+}
+
+const GARBAGE: Readonly<Record<string, readonly [string, string]>> = {
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "more than 16 KiB of header"],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "the request did not come in time"],
+};

@@ -1,0 +1,180 @@
+import type { Dispatcher } from "undici";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
+import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
+import { readAnswer, type GetRequest, type UpstreamAnswer } from "./answer.ts";
+import type { Egress } from "./dispatcher.ts";
+import { discard, exchange, type Exchange } from "./exchange.ts";
+import { mayRetry } from "./failures.ts";
+import { nextLocation, type Location } from "./redirects.ts";
+import { createRest } from "./rest.ts";
+
+export type { DocumentAnswer, GetRequest, UpstreamAnswer } from "./answer.ts";
+
+/** What an upstream is made of. */
+export interface UpstreamOptions {
+  /** http(s) URL; may have a path, under which all paths are asked for. */
+  readonly baseUrl: string;
+  readonly egress: Egress;
+  /** The whole `User-Agent`: one honest name for all clients (facts/pypi.md §8.24). */
+  readonly userAgent: string;
+  readonly clock: Clock;
+  readonly timeouts: {
+    /** From the request sent to the head of the answer. */
+    readonly firstByteMs: Ms;
+    /** Between two pieces of a body. */
+    readonly betweenBytesMs: Ms;
+    /** For one `get`, its redirects, its retry and the wait for a free connection included. */
+    readonly wholeMs: Ms;
+  };
+  /** Bound of a body as sent. */
+  readonly maxDocumentBytes: number;
+  /** Upstream is not asked at all. */
+  readonly offline: boolean;
+  /** Told of each attempt over the network, once, redirects included; never of a request that was not sent. */
+  readonly onExchange?: (exchange: ExchangeReport) => void;
+}
+
+/** One attempt, for the metrics. */
+export interface ExchangeReport {
+  readonly outcome: UpstreamAnswer["kind"] | UpstreamFailure;
+  readonly ms: Ms;
+  /** Undefined where no status came. */
+  readonly status: number | undefined;
+  /** Of the body, as sent; 0 where none was kept. */
+  readonly bytes: number;
+  /** Whether this attempt is itself the retry. */
+  readonly retried: boolean;
+}
+
+/** How upstream has been doing, for /readyz. */
+export interface UpstreamState {
+  /** When an answer of any kind was last complete. */
+  readonly lastOkAt: EpochMs | undefined;
+  /** The last failed attempt, even where the retry then did better. */
+  readonly lastFailure:
+    { readonly at: EpochMs; readonly failure: UpstreamFailure; readonly message: string } | undefined;
+  /** Until when nothing is asked because upstream wants to be left alone; undefined when it does not. */
+  readonly pausedUntil: EpochMs | undefined;
+}
+
+/** The PyPI side. */
+export interface Upstream {
+  /**
+   * Asks for one document.
+   *
+   * @param path in origin form below the base URL, percent-encoded, such as `/pypi/django/json`
+   * @throws UpstreamUnavailable whenever upstream gave no answer that can be trusted: never to be read as absence
+   */
+  get(path: string, request: GetRequest): Promise<UpstreamAnswer>;
+  state(): UpstreamState;
+  /** Breaks what is under way, and closes the egress. */
+  close(): Promise<void>;
+}
+
+/** What one attempt runs on. */
+interface Attempt {
+  readonly dispatcher: Dispatcher;
+  readonly retried: boolean;
+  readonly deadlineAt: EpochMs;
+}
+
+/** Builds an upstream. Opens no connection by itself. */
+export function createUpstream(options: UpstreamOptions): Upstream {
+  const { clock, egress, timeouts } = options;
+  const base = new URL(options.baseUrl);
+  const basePath = base.pathname.replace(/\/+$/, "");
+  const rest = createRest(clock);
+  let lastOkAt: EpochMs | undefined;
+  let lastFailure: UpstreamState["lastFailure"];
+
+  function refuseUnsent(): void {
+    if (options.offline) throw new UpstreamUnavailable("offline", "upstream is not asked: offline");
+    rest.check();
+  }
+
+  /** The answer's head at the end of its redirects (RFC 9110 §15.4). */
+  async function open(attempt: Attempt, start: Location, headers: Record<string, string>): Promise<Exchange> {
+    const { firstByteMs, betweenBytesMs } = timeouts;
+    let location = start;
+    for (let hops = 0; ; hops++) {
+      const opened = await exchange({ ...attempt, ...location, clock, headers, firstByteMs, betweenBytesMs });
+      const next = nextLocation(opened, location, hops);
+      if (next === undefined) return opened;
+      discard(opened.body);
+      if (next instanceof UpstreamUnavailable) throw next;
+      location = next;
+    }
+  }
+
+  function report(attempt: Attempt, startedAt: EpochMs, result: UpstreamAnswer | UpstreamUnavailable): void {
+    const failed = result instanceof UpstreamUnavailable;
+    options.onExchange?.({
+      outcome: failed ? result.failure : result.kind,
+      ms: clock.now() - startedAt,
+      status: failed ? result.status : statusOf(result),
+      bytes: !failed && result.kind === "ok" ? result.body.length : 0,
+      retried: attempt.retried,
+    });
+  }
+
+  function noteFailure(failure: UpstreamUnavailable): void {
+    lastFailure = { at: clock.now(), failure: failure.failure, message: failure.message };
+    if (failure.failure === "rate-limited") rest.begin(failure.retryAfterMs);
+  }
+
+  async function attemptGet(attempt: Attempt, path: string, request: GetRequest): Promise<UpstreamAnswer> {
+    const requestedAt = clock.now();
+    try {
+      const location = { origin: base.origin, path: basePath + path };
+      const opened = await open(attempt, location, requestHeaders(options.userAgent, request));
+      const answer = await readAnswer(opened, { request, requestedAt, maxBytes: options.maxDocumentBytes });
+      lastOkAt = clock.now();
+      report(attempt, requestedAt, answer);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof UpstreamUnavailable)) throw error;
+      noteFailure(error);
+      report(attempt, requestedAt, error);
+      throw error;
+    }
+  }
+
+  /** At most one retry, on a connection of its own: the first may have died unnoticed while it was kept. */
+  async function withRetry<T>(run: (attempt: Attempt) => Promise<T>): Promise<T> {
+    const deadlineAt = clock.now() + timeouts.wholeMs;
+    try {
+      return await run({ dispatcher: egress.pooled, retried: false, deadlineAt });
+    } catch (error) {
+      if (!(error instanceof UpstreamUnavailable) || !mayRetry(error)) throw error;
+      return egress.onFreshConnection((dispatcher) => run({ dispatcher, retried: true, deadlineAt }));
+    }
+  }
+
+  return {
+    get: async (path, request) => {
+      if (!ORIGIN_FORM.test(path)) throw new TypeError("a path must begin with / and be percent-encoded");
+      refuseUnsent();
+      return withRetry((attempt) => attemptGet(attempt, path, request));
+    },
+    state: () => ({ lastOkAt, lastFailure, pausedUntil: rest.until() }),
+    close: () => egress.close(),
+  };
+}
+
+// RFC 9112 §3.2.1. Anything else would not arrive as it was meant.
+const ORIGIN_FORM = /^\/[\x21\x22\x24-\x7e]*$/;
+
+/** All that upstream is told: nothing of the client's own request is passed on. */
+function requestHeaders(userAgent: string, request: GetRequest): Record<string, string> {
+  return {
+    accept: request.accept,
+    "accept-encoding": "gzip",
+    "user-agent": userAgent,
+    ...(request.etag === undefined ? {} : { "if-none-match": request.etag }),
+  };
+}
+
+function statusOf(answer: UpstreamAnswer): number {
+  if (answer.kind === "absent") return answer.status;
+  return answer.kind === "ok" ? 200 : 304;
+}

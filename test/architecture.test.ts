@@ -1,0 +1,87 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, normalize, sep } from "node:path";
+import { describe, expect, it } from "vitest";
+
+/** Folder -> folders it may import from. A row names only rows below it: so there are no circles between folders. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  main: ["top", "routes", "resources", "cache", "upstream", "store", "mirrors", "ops", "pypi", "config"],
+  top: ["routes", "resources", "cache", "upstream", "store", "mirrors", "ops", "pypi", "config"],
+  routes: ["resources", "cache", "pypi"],
+  resources: ["cache", "upstream", "store", "pypi"],
+  config: ["store"],
+  ops: [],
+  mirrors: [],
+  upstream: ["store"],
+  cache: ["store"],
+  store: [],
+  pypi: [],
+};
+
+/** Packages -> the only folders that may know of them. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  hono: ["routes"],
+  "@hono/node-server": ["routes"],
+  undici: ["upstream", "mirrors", "top"],
+  ioredis: ["store"],
+  "node:sqlite": ["store"],
+  pino: ["ops", "top"],
+  "prom-client": ["ops"],
+};
+
+/** Files at the top: what anyone may use (leaf), the configuration, and what ties all together (top). */
+const LEAVES = new Set(["clock.ts", "errors.ts", "redact.ts"]);
+
+function layerOf(file: string): string {
+  if (file.includes(sep)) return file.split(sep)[0]!;
+  if (LEAVES.has(file)) return "leaf";
+  if (file.startsWith("config")) return "config";
+  return file === "main.ts" ? "main" : "top";
+}
+
+const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+
+function importsOf(file: string): string[] {
+  const source = readFileSync(join("src", file), "utf8");
+  const paths = [...source.matchAll(/^(?:import|export)[^"]*?from "([^"]+)"/gms)].map((match) => match[1]!);
+  return paths.filter((path) => !path.endsWith(".json"));
+}
+
+describe("architecture", () => {
+  it.each(files)("%s imports only what its folder may", (file) => {
+    const layer = layerOf(file);
+    const allowed = ["leaf", layer, ...(MAY_IMPORT[layer] ?? [])];
+    for (const path of importsOf(file)) {
+      if (path.startsWith(".")) {
+        expect(allowed, `${file} -> ${path}`).toContain(layerOf(normalize(join(dirname(file), path))));
+        continue;
+      }
+      const name = path.startsWith("@") ? path.split("/").slice(0, 2).join("/") : path.split("/")[0]!;
+      const only = PACKAGES[name];
+      if (only !== undefined) expect(only, `${file} -> ${path}`).toContain(layer);
+    }
+  });
+
+  it("has no circle of imports", () => {
+    const graph = new Map(
+      files.map((file) => [
+        file,
+        importsOf(file)
+          .filter((path) => path.startsWith("."))
+          .map((path) => normalize(join(dirname(file), path))),
+      ]),
+    );
+    const done = new Set<string>();
+    const visit = (file: string, path: readonly string[]): void => {
+      expect(path, `circle: ${[...path, file].join(" -> ")}`).not.toContain(file);
+      if (done.has(file)) return;
+      for (const next of graph.get(file) ?? []) visit(next, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) visit(file, []);
+  });
+
+  it("has no room that has grown too large", () => {
+    const long = files.filter((file) => readFileSync(join("src", file), "utf8").split("\n").length > 400);
+    expect(long).toEqual([]);
+  });
+});

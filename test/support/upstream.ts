@@ -1,0 +1,246 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { once } from "node:events";
+import { textAnswer, type Answer, type Site } from "./upstream/answers.ts";
+import { alter, deliver, isDeliveryFault, type Fault } from "./upstream/faults.ts";
+import { Journal, matches, type PathMatch, type RecordedRequest } from "./upstream/journal.ts";
+import { createJsonApi, type JsonApi } from "./upstream/json-api.ts";
+
+export interface FakeUpstreamOptions {
+  /** Serves https: with these, PEM. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+  /** What `Date` says; the machine's time where not given. */
+  readonly now?: () => number;
+}
+
+/** Holds answers back. */
+export interface Gate {
+  /** How many answers wait behind it. */
+  readonly waiting: number;
+  /** Sends them all, and holds no more. */
+  release(): void;
+}
+
+export interface FaultScope {
+  /** Only for these; all where not given. */
+  readonly path?: PathMatch;
+  /** For so many requests; until cleared where not given. */
+  readonly times?: number;
+}
+
+/** pypi.org on 127.0.0.1, with a memory of what it was asked and with switchable faults. */
+export interface FakeUpstream extends Omit<JsonApi, "site"> {
+  /** Base URL, without a slash at its end. */
+  readonly url: string;
+  /** Every request, in the order of arrival. */
+  readonly requests: readonly RecordedRequest[];
+  /** How many connections have been accepted. */
+  readonly connections: number;
+  count(match?: PathMatch): number;
+  /** Resolves with the n-th request (from 1) for `match`, as soon as it has arrived. */
+  arrived(n: number, match?: PathMatch): Promise<RecordedRequest>;
+  /** Holds back the answers to all requests that arrive from now on. They are what they are on arrival. */
+  hold(match?: PathMatch): Gate;
+  /** Answers wrongly. Faults of the answer add up; those of delivery follow one another. Returns how to stop. */
+  fault(fault: Fault, scope?: FaultScope): () => void;
+  clearFaults(): void;
+  /** Whether a 304 carries X-PyPI-Last-Serial: false at first, as at the edge (facts/pypi.md §1.6). */
+  serialOn304: boolean;
+  /** Refuses connections from now on, and breaks those there are. */
+  down(): Promise<void>;
+  /** Listens again, on the same port. */
+  up(): Promise<void>;
+  /** Closes without waiting for anybody. */
+  close(): Promise<void>;
+}
+
+// What Fastly lets through on a 304 (facts/pypi.md §1.6; RFC 9110 §15.4.5).
+const FIELDS_ON_304: readonly string[] = ["cache-control", "etag", "vary", "date"];
+
+interface Rule {
+  readonly fault: Fault;
+  readonly path: PathMatch;
+  left: number;
+}
+
+interface Held {
+  readonly match: PathMatch;
+  readonly opened: Promise<void>;
+  waiting: number;
+}
+
+/** Starts a fake upstream on a free port of 127.0.0.1. */
+export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<FakeUpstream> {
+  const journal = new Journal();
+  const sockets = new Map<Socket, { readonly number: number; readonly closed: Promise<void> }>();
+  const wires = new Set<Socket>(); // also those still in their TLS handshake
+  const held = new Set<Held>();
+  const scheme = options.tls === undefined ? "http" : "https";
+  let rules: Rule[] = [];
+  let connections = 0;
+  let port = 0;
+  const url = () => `${scheme}://127.0.0.1:${port}`;
+  const api = createJsonApi(url);
+  const sites: readonly Site[] = [api.site];
+
+  function record(request: IncomingMessage): RecordedRequest {
+    const { method = "", url: target = "", headers } = request;
+    const path = target.replace(/\?.*$/, "");
+    const connection = sockets.get(request.socket);
+    const recorded = {
+      method,
+      path,
+      url: target,
+      headers,
+      connection: connection?.number ?? 0,
+      closed: connection?.closed ?? Promise.resolve(),
+    };
+    journal.add(recorded);
+    return recorded;
+  }
+
+  function takeFaults(path: string): Fault[] {
+    const fitting = rules.filter((rule) => matches(path, rule.path));
+    const delivery = fitting.find((rule) => isDeliveryFault(rule.fault));
+    const taken = fitting.filter((rule) => rule === delivery || !isDeliveryFault(rule.fault));
+    for (const rule of taken) rule.left -= 1;
+    rules = rules.filter((rule) => rule.left > 0);
+    return taken.map((rule) => rule.fault);
+  }
+
+  function properAnswer(request: RecordedRequest): Answer {
+    for (const site of sites) {
+      const answer = site(request);
+      if (answer !== undefined) return answer.status === 304 ? asFrom304(answer) : answer;
+    }
+    return textAnswer(404, "text/html; charset=utf-8", "<h1>404</h1>");
+  }
+
+  function asFrom304(answer: Answer): Answer {
+    const kept = upstream.serialOn304 ? [...FIELDS_ON_304, "x-pypi-last-serial"] : FIELDS_ON_304;
+    const headers = Object.fromEntries(
+      Object.entries(answer.headers).filter(([name]) => kept.includes(name)),
+    );
+    return { ...answer, headers };
+  }
+
+  async function passGates(path: string): Promise<void> {
+    const gates = [...held].filter((gate) => matches(path, gate.match));
+    for (const gate of gates) gate.waiting += 1;
+    await Promise.all(gates.map((gate) => gate.opened));
+    for (const gate of gates) gate.waiting -= 1;
+  }
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const recorded = record(request);
+    const faults = takeFaults(recorded.path);
+    const delivery = faults.find(isDeliveryFault);
+    const answer = alteredAnswer(recorded, faults);
+    await passGates(recorded.path);
+    const { socket } = response;
+    if (socket === null || socket.destroyed) return;
+    if (delivery !== undefined) return deliver(delivery, answer, socket);
+    response.sendDate = false; // the answer has its own, or is to have none
+    response.writeHead(answer.status, answer.headers);
+    response.end(recorded.method === "HEAD" ? undefined : answer.body);
+  }
+
+  function alteredAnswer(request: RecordedRequest, faults: readonly Fault[]): Answer {
+    let answer = dated(properAnswer(request));
+    for (const fault of faults) {
+      if (isDeliveryFault(fault)) continue;
+      const altered = alter(fault, answer);
+      answer = fault.kind === "headers" ? altered : dated(altered);
+    }
+    return answer;
+  }
+
+  function dated(answer: Answer): Answer {
+    const date = new Date(options.now?.() ?? Date.now()).toUTCString();
+    return { ...answer, headers: { date, ...answer.headers } };
+  }
+
+  const listener: RequestListener = (request, response) => void handle(request, response);
+  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
+  server.keepAliveTimeout = 0; // no hint to clients, and no connection closed between two steps of a test
+  server.on("connection", (wire: Socket) => {
+    wires.add(wire);
+    wire.on("close", () => wires.delete(wire));
+    wire.on("error", () => wire.destroy()); // the client's reset is the client's affair
+  });
+  server.on(options.tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+    connections += 1;
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    sockets.set(socket, { number: connections, closed });
+    socket.on("error", () => socket.destroy());
+    void closed.then(() => sockets.delete(socket));
+  });
+
+  const upstream: FakeUpstream = {
+    project: api.project,
+    release: api.release,
+    remove: api.remove,
+    get url() {
+      return url();
+    },
+    requests: journal.requests,
+    get connections() {
+      return connections;
+    },
+    count: (match) => journal.count(match),
+    arrived: (n, match) => journal.arrived(n, match),
+    hold: (match) => {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      const gate: Held = { match, opened: promise, waiting: 0 };
+      held.add(gate);
+      return {
+        get waiting() {
+          return gate.waiting;
+        },
+        release: () => {
+          held.delete(gate);
+          resolve(undefined);
+        },
+      };
+    },
+    fault: (fault, scope = {}) => {
+      const rule: Rule = { fault, path: scope.path, left: scope.times ?? Number.POSITIVE_INFINITY };
+      rules.push(rule);
+      return () => {
+        rules = rules.filter((other) => other !== rule);
+      };
+    },
+    clearFaults: () => {
+      rules = [];
+    },
+    serialOn304: false,
+    down: () => stop(server, wires),
+    up: () => listen(server, port),
+    close: async () => {
+      if (server.listening) await stop(server, wires);
+    },
+  };
+  await listen(server, 0);
+  port = (server.address() as AddressInfo).port;
+  return upstream;
+}
+
+async function listen(server: Server, port: number): Promise<void> {
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+}
+
+async function stop(server: Server, sockets: Iterable<Socket>): Promise<void> {
+  const closed = once(server, "close");
+  server.close();
+  for (const socket of sockets) socket.destroy();
+  server.closeAllConnections();
+  await closed;
+}
