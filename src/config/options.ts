@@ -1,0 +1,346 @@
+import type { Ms } from "../clock.ts";
+import {
+  baseUrl,
+  caFile,
+  contact,
+  fileTarget,
+  listenHost,
+  proxyUrl,
+  redisUrl,
+  trustedProxies,
+  type ExtraCa,
+  type FileTarget,
+  type TrustedProxies,
+} from "./addresses.ts";
+import { duration, flag, integer, oneOf, optional, path, size, text, type Kind } from "./values.ts";
+import type { RedisTarget } from "../store/redis-url.ts";
+
+/** Everything that can be configured, ready to use. Only compose.ts sees it: what is below gets values handed. */
+export interface Config {
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly host: string;
+  /** All base URLs have no slash at the end. */
+  readonly upstreamUrl: string;
+  readonly filesUpstreamUrl: string;
+  /** Relative to the working directory unless absolute. */
+  readonly dataDirectory: string;
+  readonly redis: RedisTarget | undefined;
+  readonly redisBudgetMs: Ms;
+  readonly redisExpireMs: Ms;
+  readonly files: FileTarget;
+  readonly mirrorProbeMs: Ms;
+  readonly publicUrl: string | undefined;
+  readonly trustedProxies: TrustedProxies;
+  readonly offline: boolean;
+  readonly freshMs: Ms;
+  readonly staleWhileRevalidateMs: Ms;
+  /** Infinity for no limit. */
+  readonly staleIfErrorMs: Ms;
+  readonly negativeMs: Ms;
+  readonly patienceMs: Ms;
+  readonly noCacheAfterMs: Ms;
+  readonly lowerSerialMs: Ms;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly maxDocumentBytes: number;
+  readonly connectTimeoutMs: Ms;
+  readonly firstByteTimeoutMs: Ms;
+  readonly betweenBytesTimeoutMs: Ms;
+  readonly wholeTimeoutMs: Ms;
+  readonly upstreamConnections: number;
+  readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
+  readonly logFormat: "auto" | "json" | "pretty";
+  readonly contact: string | undefined;
+  readonly ca: ExtraCa | undefined;
+  readonly shutdownMs: Ms;
+  /** May hold credentials: for undici alone, never for a log. */
+  readonly httpProxy: string | undefined;
+  readonly httpsProxy: string | undefined;
+  readonly noProxy: string | undefined;
+}
+
+/** One environment variable: the single source of its parsing, its documentation and its line in the start-up log. */
+export interface Option<T> {
+  readonly env: string;
+  /** Another spelling of the same name, which wins where both are set. */
+  readonly alias?: string;
+  readonly kind: Kind<T>;
+  /** The default, written as a user would; "" for unset. */
+  readonly fallback: string;
+  /** What it does. */
+  readonly help: string;
+  /** Why the default is what it is. */
+  readonly reason: string;
+}
+
+const SECOND: Ms = 1_000;
+const MINUTE: Ms = 60 * SECOND;
+const DAY: Ms = 24 * 60 * MINUTE;
+const MIB = 2 ** 20;
+
+// What a timer waits for. Bounded, because setTimeout takes no more than 2^31 ms and fires at once beyond.
+const timer = duration({ min: 1, max: DAY });
+const timerOrNone = duration({ max: DAY });
+
+/** Every option, in the order in which the README lists them. */
+export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
+  port: {
+    env: "PORT",
+    kind: integer(0, 65_535),
+    fallback: "8080",
+    help: "TCP port to listen on; 0 takes any free one",
+    reason: "what container platforms expect, and no privilege is needed",
+  },
+  host: {
+    env: "HOST",
+    kind: listenHost,
+    fallback: "0.0.0.0",
+    help: "address to listen on; `::` listens on IPv6 and IPv4",
+    reason: "works everywhere, also where the machine has no IPv6",
+  },
+  upstreamUrl: {
+    env: "LARDER_UPSTREAM",
+    kind: baseUrl,
+    fallback: "https://pypi.org",
+    help: "the package index that is mirrored",
+    reason: "the index that clients use by default",
+  },
+  filesUpstreamUrl: {
+    env: "LARDER_FILES_UPSTREAM",
+    kind: baseUrl,
+    fallback: "https://files.pythonhosted.org",
+    help: "where the index's file URLs begin; only such URLs are rewritten",
+    reason: "where PyPI keeps its files",
+  },
+  dataDirectory: {
+    env: "LARDER_DATA",
+    kind: path,
+    fallback: "./data",
+    help: "directory of the embedded store; created if missing",
+    reason: "beside where larder is started, so that nothing has to be prepared",
+  },
+  redis: {
+    env: "REDIS_URL",
+    kind: optional(redisUrl),
+    fallback: "",
+    help: "store in this Redis instead of the data directory, shared by several larders",
+    reason: "one larder needs no Redis",
+  },
+  redisBudgetMs: {
+    env: "LARDER_REDIS_BUDGET",
+    kind: timer,
+    fallback: "100ms",
+    help: "how long a request waits for Redis before it goes on without",
+    reason: "far above a healthy Redis, and below what asking PyPI costs",
+  },
+  redisExpireMs: {
+    env: "LARDER_REDIS_EXPIRE",
+    kind: duration({ min: MINUTE, max: 36_500 * DAY }),
+    fallback: "90d",
+    help: "how long Redis keeps what nobody asks for",
+    reason: "outlives a long outage, yet nothing stays for ever and any maxmemory-policy can evict",
+  },
+  files: {
+    env: "LARDER_FILES",
+    kind: fileTarget,
+    fallback: "upstream",
+    help: "where file URLs point: `upstream`, or mirrors' base URLs in order of preference; the first healthy one is used",
+    reason: "documents stay as PyPI wrote them until a mirror is named",
+  },
+  mirrorProbeMs: {
+    env: "LARDER_MIRROR_PROBE",
+    kind: duration({ min: SECOND, max: DAY }),
+    fallback: "10s",
+    help: "pause between two health probes of a mirror",
+    reason: "a dead mirror is left within seconds, at a cost of nothing to a live one",
+  },
+  publicUrl: {
+    env: "LARDER_PUBLIC_URL",
+    kind: optional(baseUrl),
+    fallback: "",
+    help: "larder's own URL as clients see it, perhaps with a path prefix",
+    reason: "the request's Host says it where no proxy rewrites paths",
+  },
+  trustedProxies: {
+    env: "LARDER_TRUST_PROXY",
+    kind: trustedProxies,
+    fallback: "none",
+    help:
+      "peers whose `X-Forwarded-*` is believed: `none`, `all`, or addresses, CIDR networks, `loopback` and `private` " +
+      "(RFC 1918, RFC 4193)",
+    reason: "anyone can send these fields",
+  },
+  offline: {
+    env: "LARDER_OFFLINE",
+    kind: flag,
+    fallback: "0",
+    help: "never ask upstream; serve what is held, however old",
+    reason: "a cache needs its upstream",
+  },
+  freshMs: {
+    env: "LARDER_FRESH",
+    kind: duration(),
+    fallback: "10m",
+    help: "how long after upstream's word an answer is served without asking again",
+    reason:
+      "PyPI allows clients 10m (Simple) to 15m (JSON), so nobody sees less fresh answers than from PyPI",
+  },
+  staleWhileRevalidateMs: {
+    env: "LARDER_STALE_WHILE_REVALIDATE",
+    kind: duration(),
+    fallback: "5m",
+    help: "how long after that the held copy goes out at once while upstream is asked behind",
+    reason: "what PyPI's own CDN does after a change (300 s)",
+  },
+  staleIfErrorMs: {
+    env: "LARDER_STALE_IF_ERROR",
+    kind: duration({ unlimited: true }),
+    fallback: "unlimited",
+    help: "how long a stale copy may stand in while upstream fails; `0` for never",
+    reason: "an old answer, said to be old, beats none in an outage of any length",
+  },
+  negativeMs: {
+    env: "LARDER_NEGATIVE",
+    kind: duration({ max: MINUTE }),
+    fallback: "60s",
+    help: "how long a 404 is served without asking again",
+    reason: "what PyPI's CDN keeps a 404; longer would hide new releases",
+  },
+  patienceMs: {
+    env: "LARDER_PATIENCE",
+    kind: timerOrNone,
+    fallback: "1s",
+    help: "how long a client waits for upstream when a stale copy is held, before it gets that",
+    reason: "longer than PyPI takes when well, shorter than a person notices",
+  },
+  noCacheAfterMs: {
+    env: "LARDER_NO_CACHE_AFTER",
+    kind: duration(),
+    fallback: "5s",
+    help: "a request's `no-cache` asks upstream again only about what is older than this",
+    reason: "a reload shows a new release, and a build farm's `--refresh` does not reach PyPI",
+  },
+  lowerSerialMs: {
+    env: "LARDER_LOWER_SERIAL",
+    kind: duration(),
+    fallback: "24h",
+    help: "how long upstream must keep answering with a lower serial before it is believed",
+    reason: "a purge lost by PyPI's CDN lasts at most 24h",
+  },
+  memoryBytes: {
+    env: "LARDER_MEMORY",
+    kind: size(),
+    fallback: "256MiB",
+    help: "budget of the memory tier, which holds answers ready to send; `0` for none",
+    reason: "holds thousands of typical documents and fits a small machine",
+  },
+  diskBytes: {
+    env: "LARDER_DISK",
+    kind: size({ min: MIB }),
+    fallback: "10GiB",
+    help: "budget of the embedded store; least recently used entries go first",
+    reason: "more than a large company's documents take, and no surprise on a disk",
+  },
+  maxDocumentBytes: {
+    env: "LARDER_MAX_DOCUMENT",
+    kind: size({ min: MIB, max: 1024 * MIB }),
+    fallback: "128MiB",
+    help: "largest document that is accepted from upstream, decoded",
+    reason: "several times PyPI's largest (30 MB), and no bomb",
+  },
+  connectTimeoutMs: {
+    env: "LARDER_CONNECT_TIMEOUT",
+    kind: timer,
+    fallback: "3s",
+    help: "longest wait for a connection to upstream",
+    reason: "a lost first packet is sent again after 1s, so that one loss is survived",
+  },
+  firstByteTimeoutMs: {
+    env: "LARDER_FIRST_BYTE_TIMEOUT",
+    kind: timer,
+    fallback: "8s",
+    help: "longest wait for upstream's answer to begin",
+    reason: "PyPI renders its largest documents within seconds; pip itself gives up after 15s",
+  },
+  betweenBytesTimeoutMs: {
+    env: "LARDER_BETWEEN_BYTES_TIMEOUT",
+    kind: timer,
+    fallback: "10s",
+    help: "longest silence within upstream's answer",
+    reason: "rides out a lost packet or two, not a dead connection",
+  },
+  wholeTimeoutMs: {
+    env: "LARDER_WHOLE_TIMEOUT",
+    kind: timer,
+    fallback: "60s",
+    help: "longest time that one exchange with upstream may take in all",
+    reason: "30 MB within a minute needs only 4 Mbit/s",
+  },
+  upstreamConnections: {
+    env: "LARDER_UPSTREAM_CONNECTIONS",
+    kind: integer(1, 1_024),
+    fallback: "32",
+    help: "most connections to upstream at a time",
+    reason: "keeps a cold build farm busy without a burst that PyPI would call abuse",
+  },
+  logLevel: {
+    env: "LARDER_LOG",
+    kind: oneOf("fatal", "error", "warn", "info", "debug", "trace", "silent"),
+    fallback: "info",
+    help: "least severe level that is logged",
+    reason: "one line a request",
+  },
+  logFormat: {
+    env: "LARDER_LOG_FORMAT",
+    kind: oneOf("auto", "json", "pretty"),
+    fallback: "auto",
+    help: "`json` lines, `pretty` for people, or `auto`: pretty on a terminal",
+    reason: "right in a container and at a desk",
+  },
+  contact: {
+    env: "LARDER_CONTACT",
+    kind: optional(contact),
+    fallback: "",
+    help: "URL or e-mail address that PyPI's operators find in the User-Agent",
+    reason: "PyPI asks for one; only you know it",
+  },
+  ca: {
+    env: "LARDER_CA",
+    kind: optional(caFile),
+    fallback: "",
+    help: "PEM file of certificate authorities to trust beside the usual ones",
+    reason: "only needed behind a proxy that opens TLS, or with a private upstream",
+  },
+  shutdownMs: {
+    env: "LARDER_SHUTDOWN",
+    kind: timerOrNone,
+    fallback: "10s",
+    help: "how long running requests may take to end after a signal to stop",
+    reason: "what Docker waits before it kills; raise both together",
+  },
+  httpProxy: {
+    env: "HTTP_PROXY",
+    alias: "http_proxy",
+    kind: optional(proxyUrl),
+    fallback: "",
+    help: "forward proxy for an upstream with http",
+    reason: "what other programs on the machine use",
+  },
+  httpsProxy: {
+    env: "HTTPS_PROXY",
+    alias: "https_proxy",
+    kind: optional(proxyUrl),
+    fallback: "",
+    help: "forward proxy for an upstream with https",
+    reason: "what other programs on the machine use",
+  },
+  noProxy: {
+    env: "NO_PROXY",
+    alias: "no_proxy",
+    kind: optional(text),
+    fallback: "",
+    help: "hosts that are asked directly, with commas between them; `*` for all",
+    reason: "what other programs on the machine use",
+  },
+};
