@@ -1,0 +1,218 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Ms } from "../clock.ts";
+
+interface Size {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** What gauges read when, and only when, somebody asks for the metrics. */
+export interface MetricSources {
+  readonly store: () => Size | Promise<Size>;
+  readonly memory: () => Size;
+  /** Whether the store answers. */
+  readonly isStoreUp: () => boolean;
+  /** Every configured mirror; empty for none. */
+  readonly mirrors: () => Iterable<{ readonly base: string; readonly healthy: boolean }>;
+}
+
+/** One request as it was answered. Every word comes from a small closed set, never from the client. */
+export interface RequestSample {
+  /** The route's name, not the path. */
+  readonly route: string;
+  /** `hit`, or RFC 9211's reason to forward: `uri-miss`, `stale`, `request`...; `none` where no cache was asked. */
+  readonly cache: string;
+  readonly status: number;
+  readonly durationMs: Ms;
+}
+
+/** One exchange with upstream. */
+export interface ExchangeSample {
+  /** `ok`, `not-modified`, `absent` or an `UpstreamFailure`. */
+  readonly outcome: string;
+  readonly durationMs: Ms;
+}
+
+export interface Metrics {
+  request(sample: RequestSample): void;
+  exchange(sample: ExchangeSample): void;
+  /** A request joined one that was already asking upstream for the same. */
+  collapsed(): void;
+  /** A request was answered without a request upstream. */
+  avoided(): void;
+  /** A failure was survived; `what` failed, a word of a small closed set. */
+  survived(what: string): void;
+  /** For the response that holds `render()`. */
+  readonly contentType: string;
+  /** Everything in the text format of Prometheus. Never rejects because of a source: its gauges are left out then. */
+  render(): Promise<string>;
+}
+
+// From a memory hit to the longest patience of a client, in seconds.
+const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
+// From a nearby CDN to the time-out of the whole exchange.
+const EXCHANGE_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/**
+ * larder's metrics in a registry of their own, those of the process among them, all named `larder_...`.
+ *
+ * @param onSurvived told when a source fails while the metrics are rendered
+ */
+export function createMetrics(
+  sources: MetricSources,
+  onSurvived: (what: string, key: string, error: unknown) => void,
+): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry, prefix: "larder_" });
+  const refreshGauges = createGauges(registers, sources, onSurvived);
+  return {
+    ...requestMetrics(registers),
+    ...exchangeMetrics(registers),
+    ...eventMetrics(registers),
+    contentType: registry.contentType,
+    async render() {
+      await refreshGauges();
+      return registry.metrics();
+    },
+  };
+}
+
+function requestMetrics(registers: Registry[]): Pick<Metrics, "request"> {
+  const total = new Counter({
+    name: "larder_requests_total",
+    help: "Requests answered, by route, cache status (RFC 9211) and class of HTTP status.",
+    labelNames: ["route", "cache", "status"],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: "larder_request_duration_seconds",
+    help: "Time from a request to the end of its answer, by cache status.",
+    labelNames: ["cache"],
+    buckets: REQUEST_SECONDS,
+    registers,
+  });
+  const totalBy = remembered((...labels) => total.labels(...labels));
+  const secondsBy = remembered((...labels) => seconds.labels(...labels));
+  return {
+    request({ route, cache, status, durationMs }) {
+      totalBy(route, cache, statusClass(status)).inc();
+      secondsBy(cache).observe(durationMs / 1_000);
+    },
+  };
+}
+
+function exchangeMetrics(registers: Registry[]): Pick<Metrics, "exchange"> {
+  const total = new Counter({
+    name: "larder_upstream_requests_total",
+    help: "Requests sent upstream, by outcome.",
+    labelNames: ["outcome"],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: "larder_upstream_duration_seconds",
+    help: "Time from a request upstream to the end of its answer, by outcome.",
+    labelNames: ["outcome"],
+    buckets: EXCHANGE_SECONDS,
+    registers,
+  });
+  const totalBy = remembered((...labels) => total.labels(...labels));
+  const secondsBy = remembered((...labels) => seconds.labels(...labels));
+  return {
+    exchange({ outcome, durationMs }) {
+      totalBy(outcome).inc();
+      secondsBy(outcome).observe(durationMs / 1_000);
+    },
+  };
+}
+
+function eventMetrics(registers: Registry[]): Pick<Metrics, "collapsed" | "avoided" | "survived"> {
+  const collapsed = new Counter({
+    name: "larder_collapsed_total",
+    help: "Requests that joined another's request upstream for the same.",
+    registers,
+  });
+  const avoided = new Counter({
+    name: "larder_upstream_avoided_total",
+    help: "Requests answered without a request upstream.",
+    registers,
+  });
+  const survived = new Counter({
+    name: "larder_survived_total",
+    help: "Failures that were survived, by what failed.",
+    labelNames: ["what"],
+    registers,
+  });
+  return {
+    collapsed: () => collapsed.inc(),
+    avoided: () => avoided.inc(),
+    survived: (what) => survived.inc({ what }),
+  };
+}
+
+/** Resolves label values to a metric's child once for each combination: this is on the path of every request. */
+function remembered<C>(resolve: (...labels: string[]) => C): (...labels: string[]) => C {
+  const children = new Map<string, C>();
+  return (...labels) => {
+    const key = labels.join("\n");
+    let child = children.get(key);
+    if (child === undefined) children.set(key, (child = resolve(...labels)));
+    return child;
+  };
+}
+
+function statusClass(status: number): string {
+  return `${Math.floor(status / 100)}xx`;
+}
+
+function createGauges(
+  registers: Registry[],
+  sources: MetricSources,
+  onSurvived: (what: string, key: string, error: unknown) => void,
+): () => Promise<void> {
+  const storeUp = new Gauge({
+    name: "larder_store_up",
+    help: "1 while the store answers, else 0.",
+    registers,
+  });
+  const store = sizeGauges("larder_store", "in the store", registers);
+  const memory = sizeGauges("larder_memory", "in the memory tier", registers);
+  const mirrorHealthy = new Gauge({
+    name: "larder_mirror_healthy",
+    help: "1 while a mirror answers its probes, else 0.",
+    labelNames: ["base"],
+    registers,
+  });
+  return async () => {
+    storeUp.set(sources.isStoreUp() ? 1 : 0);
+    memory.set(sources.memory());
+    for (const { base, healthy } of sources.mirrors()) mirrorHealthy.set({ base }, healthy ? 1 : 0);
+    try {
+      store.set(await sources.store());
+    } catch (error) {
+      // An old size would look like a good one: rather none.
+      store.remove();
+      onSurvived("metrics", "store size", error);
+    }
+  };
+}
+
+interface SizeGauges {
+  set(size: Size): void;
+  remove(): void;
+}
+
+function sizeGauges(prefix: string, where: string, registers: Registry[]): SizeGauges {
+  const entries = new Gauge({ name: `${prefix}_entries`, help: `Entries ${where}.`, registers });
+  const bytes = new Gauge({ name: `${prefix}_bytes`, help: `Bytes of bodies ${where}.`, registers });
+  return {
+    set(size) {
+      entries.set(size.entries);
+      bytes.set(size.bytes);
+    },
+    remove() {
+      entries.remove();
+      bytes.remove();
+    },
+  };
+}
