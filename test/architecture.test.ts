@@ -34,11 +34,12 @@ const LEAVES = new Set(["clock.ts", "errors.ts", "redact.ts"]);
 function layerOf(file: string): string {
   if (file.includes(sep)) return file.split(sep)[0]!;
   if (LEAVES.has(file)) return "leaf";
-  if (file.startsWith("config")) return "config";
   return file === "main.ts" ? "main" : "top";
 }
 
-const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) =>
+  file.endsWith(".ts"),
+);
 
 function importsOf(file: string): string[] {
   const source = readFileSync(join("src", file), "utf8");

@@ -7,7 +7,10 @@ export type ContentCoding = "gzip" | "identity" | "zstd";
  * @param offered in our order of preference, which decides between equal weights; identity is always possible
  * @returns identity where the request has no Accept-Encoding: rule 10, nothing is encoded unasked
  */
-export function negotiateCoding(header: string | undefined, offered: readonly ContentCoding[]): ContentCoding {
+export function negotiateCoding(
+  header: string | undefined,
+  offered: readonly ContentCoding[],
+): ContentCoding {
   if (header === undefined || header === "") return "identity";
   const weights = parseWeights(header);
   let best: ContentCoding = "identity";

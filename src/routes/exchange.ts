@@ -1,4 +1,4 @@
-import { IncomingMessage, type IncomingMessage as Incoming, ServerResponse } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
 import { type CacheStatus, LOCAL } from "../cache/cache-status.ts";
 
@@ -10,7 +10,7 @@ export interface Outcome {
 }
 
 /** The response side of one request, with what log and metrics want to know of it. */
-export class Outgoing extends ServerResponse<Incoming> {
+export class Outgoing extends ServerResponse {
   readonly outcome: Outcome = { route: "none", cacheStatus: LOCAL };
   readonly startedAtMs = performance.now();
   // Node must not stamp a Date of its own on a stored answer (clients.md rule 12).

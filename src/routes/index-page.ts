@@ -18,7 +18,14 @@ export function indexPage(app: Hono<{ Bindings: Bindings }>, options: IndexPageO
     const html = (exchange.incoming.headers.accept ?? "").includes("text/html");
     return send(exchange, "index", {
       status: 200,
-      fields: ["Content-Type", `text/${html ? "html" : "plain"}; charset=UTF-8`, "Vary", "Accept", "Cache-Control", "no-store"],
+      fields: [
+        "Content-Type",
+        `text/${html ? "html" : "plain"}; charset=UTF-8`,
+        "Vary",
+        "Accept",
+        "Cache-Control",
+        "no-store",
+      ],
       body: Buffer.from(html ? asHtml(base, options) : asText(base, options)),
       cacheStatus: LOCAL,
     });

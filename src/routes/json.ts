@@ -45,7 +45,10 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
     const exchange = exchangeOf(context);
     const project = normalizeProject(context.req.param("project"));
     if (project === undefined) return sendNotFound(exchange, LOCAL);
-    return sendMoved(exchange, `${requestPrefix(exchange.incoming, options.publicBase)}/pypi/${project}/json`);
+    return sendMoved(
+      exchange,
+      `${requestPrefix(exchange.incoming, options.publicBase)}/pypi/${project}/json`,
+    );
   });
   app.on(SAFE_METHODS, "/pypi/:project/:version/json/", (context) => {
     const exchange = exchangeOf(context);
@@ -66,7 +69,10 @@ async function serve(exchange: Exchange, resource: Resource, options: JsonRoutes
   for (;;) {
     let answer: Answer;
     try {
-      answer = await options.cache.fetch(resource, { noCache, ...(lostDigest !== undefined && { lostDigest }) });
+      answer = await options.cache.fetch(resource, {
+        noCache,
+        ...(lostDigest !== undefined && { lostDigest }),
+      });
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       return sendUnavailable(exchange, resource, error);
@@ -76,7 +82,8 @@ async function serve(exchange: Exchange, resource: Resource, options: JsonRoutes
     const etag = options.representations.etag(held, wanted);
     if (isNoneMatch(headers["if-none-match"], etag)) return sendNotModified(exchange, answer, etag, options);
     const representation = await options.representations.get(held, wanted);
-    if (representation !== undefined) return sendDocument(exchange, held, status, representation, answer, options);
+    if (representation !== undefined)
+      return sendDocument(exchange, held, status, representation, answer, options);
     // The store has the entry but no longer its body (evicted, or a disk that lost it): that is a miss.
     lostDigest = held.entry.digest;
   }
@@ -111,12 +118,25 @@ function sendDocument(
   });
 }
 
-function sendNotModified(exchange: Exchange, answer: Answer, etag: string, options: JsonRoutesOptions): Response {
+function sendNotModified(
+  exchange: Exchange,
+  answer: Answer,
+  etag: string,
+  options: JsonRoutesOptions,
+): Response {
   const { entry } = answer.held;
   const serial = entry.generation > 0 ? [SERIAL_FIELD, String(entry.generation)] : [];
   return send(exchange, "json", {
     status: 304,
-    fields: ["ETag", etag, "Vary", "Accept-Encoding", ...serial, ...CORS_FIELDS, ...freshnessFields(answer, options)],
+    fields: [
+      "ETag",
+      etag,
+      "Vary",
+      "Accept-Encoding",
+      ...serial,
+      ...CORS_FIELDS,
+      ...freshnessFields(answer, options),
+    ],
     body: undefined,
     cacheStatus: answer.status,
     date: entry.date,
@@ -154,7 +174,8 @@ const RETRY_AFTER_SECONDS = 5;
 
 /** Upstream's trouble and nothing held: never a 404, never a 504 (clients.md rules 5 and 6). */
 function sendUnavailable(exchange: Exchange, resource: Resource, { cause, status }: Unanswered): Response {
-  const seconds = cause.retryAfterMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(cause.retryAfterMs / 1000);
+  const seconds =
+    cause.retryAfterMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(cause.retryAfterMs / 1000);
   const body = {
     message: `larder holds no answer for ${resource.group} and could not get one from upstream`,
     cause: cause.failure,

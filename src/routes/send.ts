@@ -30,7 +30,13 @@ export function send({ incoming, outgoing }: Exchange, route: string, reply: Rep
 }
 
 /** A short plain text of larder's own: refusals, errors that no document has a form for. */
-export function sendText(exchange: Exchange, route: string, status: number, text: string, fields: string[] = []): Response {
+export function sendText(
+  exchange: Exchange,
+  route: string,
+  status: number,
+  text: string,
+  fields: string[] = [],
+): Response {
   return send(exchange, route, {
     status,
     fields: ["Content-Type", "text/plain; charset=UTF-8", ...fields],

@@ -23,30 +23,73 @@ const HEADERS_MS = 30_000;
 const REQUEST_MS = 60_000;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
+/** A server that can be told to end. */
+export interface LarderServer {
+  readonly http: Server<typeof IncomingMessage, typeof Outgoing>;
+  /** Takes no more requests, lets those under way end, and breaks them when `cutOff` is called. */
+  drain(): { readonly drained: Promise<void>; readonly cutOff: () => void };
+}
+
 /** The HTTP server: its door refuses what no route could answer, and the rest goes to the router. */
-export function createServer(options: ServerOptions): Server<typeof IncomingMessage, typeof Outgoing> {
-  const route = getRequestListener((request, bindings) => {
+export function createServer(options: ServerOptions): LarderServer {
+  const underWay = new Set<Outgoing>();
+  const http = createHttpServer(
+    { ServerResponse: Outgoing, requireHostHeader: false, ...TIMEOUTS },
+    door(options, createRoute(options), underWay),
+  );
+  http.on("clientError", refuseGarbage);
+  return {
+    http,
+    drain: () => {
+      // A client must not send its next request into a connection that is about to close (clients.md rule 25).
+      for (const outgoing of underWay) outgoing.shouldKeepAlive = false;
+      const drained = new Promise<void>((resolve) => void http.close(() => resolve()));
+      http.closeIdleConnections();
+      return { drained, cutOff: () => http.closeAllConnections() };
+    },
+  };
+}
+
+type Route = (incoming: IncomingMessage, outgoing: Outgoing) => Promise<void>;
+
+function createRoute(options: ServerOptions): Route {
+  const listener = (request: Request, bindings: object) => {
     const response = options.fetch(request, bindings);
     // Hono makes a new Response of the one to a HEAD, which no longer says that it was sent (send.ts).
     return request.method === "HEAD" ? Promise.resolve(response).then(() => RESPONSE_ALREADY_SENT) : response;
-  });
-  const server = createHttpServer({ ServerResponse: Outgoing, ...TIMEOUTS }, door(options, route));
-  server.on("clientError", refuseGarbage);
-  return server;
+  };
+  // HTTP/1.0 needs no Host, but a Request needs a URL.
+  return getRequestListener(listener, { hostname: "localhost" });
+}
+
+/** RFC 9112 §3.2. Node would say so itself, but without a word. */
+function isHostMissing({ headers, httpVersion }: IncomingMessage): boolean {
+  return headers.host === undefined && httpVersion === "1.1";
 }
 
 const TIMEOUTS = { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS };
 
-type Route = (incoming: IncomingMessage, outgoing: Outgoing) => Promise<void>;
-
-function door(options: ServerOptions, route: Route) {
+function door(options: ServerOptions, route: Route, underWay: Set<Outgoing>) {
   return (incoming: IncomingMessage, outgoing: Outgoing): void => {
     const exchange = { incoming, outgoing };
-    outgoing.once("close", () => options.onDone(exchange));
+    underWay.add(outgoing);
+    outgoing.once("close", () => {
+      underWay.delete(outgoing);
+      options.onDone(exchange);
+    });
     const target = readTarget(incoming.url ?? "/", options.prefix);
-    if ("reason" in target) return refuse(exchange, target.status, target.reason);
-    if (!isHost(incoming.headers.host)) return refuse(exchange, 400, "the Host header is not a host");
-    if (!SAFE_METHODS.has(incoming.method ?? "")) return refuseMethod(exchange);
+    if ("reason" in target) {
+      refuse(exchange, target.status, target.reason);
+      return;
+    }
+    if (!isHost(incoming.headers.host) || isHostMissing(incoming)) {
+      refuse(exchange, 400, "the Host header is missing or no host");
+      return;
+    }
+    if (!SAFE_METHODS.has(incoming.method ?? "")) {
+      refuseMethod(exchange);
+      return;
+    }
     incoming.url = target.query === "" ? target.path : `${target.path}?${target.query}`;
     void route(incoming, outgoing); // never rejects: app.onError has the last word
   };

@@ -22,7 +22,8 @@ export interface Refusal {
  * @param prefix path prefix of the public URL ("" or "/pypi"), taken off where a front has not done so already
  */
 export function readTarget(raw: string, prefix: string): Target | Refusal {
-  if (raw.length > MAX_TARGET_CHARACTERS) return refuse(`the path is longer than ${MAX_TARGET_CHARACTERS} characters`);
+  if (raw.length > MAX_TARGET_CHARACTERS)
+    return refuse(`the path is longer than ${MAX_TARGET_CHARACTERS} characters`);
   const target = raw.replace(/^https?:\/\/[^/?#]*/i, "");
   const queryAt = target.indexOf("?");
   const rawPath = queryAt < 0 ? target : target.slice(0, queryAt);

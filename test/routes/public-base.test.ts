@@ -3,7 +3,10 @@ import { describe, expect, it } from "vitest";
 import { publicBase, requestPrefix } from "../../src/routes/public-base.ts";
 
 function requestWith(headers: Record<string, string>, remoteAddress = "10.0.0.9"): IncomingMessage {
-  return { headers, socket: { remoteAddress, localAddress: "10.0.0.1", localPort: 8080 } } as unknown as IncomingMessage;
+  return {
+    headers,
+    socket: { remoteAddress, localAddress: "10.0.0.1", localPort: 8080 },
+  } as unknown as IncomingMessage;
 }
 
 const byRequest = { publicUrl: undefined, isTrustedPeer: (address: string) => address === "10.0.0.2" };
@@ -20,13 +23,19 @@ describe("publicBase", () => {
     expect(publicBase(requestWith({ host: "evil.example" }), options)).toBe("https://pypi.corp/mirror");
   });
 
-  it.each(["larder:8080", "pypi.org", "127.0.0.1:8080", "[::1]:8080", "my_larder_1:80"])("goes by the Host %s", (host) => {
-    expect(publicBase(requestWith({ host }), byRequest)).toBe(`http://${host.toLowerCase()}`);
-  });
+  it.each(["larder:8080", "pypi.org", "127.0.0.1:8080", "[::1]:8080", "my_larder_1:80"])(
+    "goes by the Host %s",
+    (host) => {
+      expect(publicBase(requestWith({ host }), byRequest)).toBe(`http://${host.toLowerCase()}`);
+    },
+  );
 
-  it.each(["a b", "a/b", "a@b", "<script>", "a:b:c", "x".repeat(300)])("never takes %s for a host", (host) => {
-    expect(publicBase(requestWith({ host }), byRequest)).toBe("http://10.0.0.1:8080");
-  });
+  it.each(["a b", "a/b", "a@b", "<script>", "a:b:c", "x".repeat(300)])(
+    "never takes %s for a host",
+    (host) => {
+      expect(publicBase(requestWith({ host }), byRequest)).toBe("http://10.0.0.1:8080");
+    },
+  );
 
   it("believes X-Forwarded-* of a trusted peer only", () => {
     expect(publicBase(requestWith(FORWARDED, "10.0.0.2"), byRequest)).toBe("https://pypi.corp/mirror");

@@ -1,0 +1,22 @@
+import { promisify } from "node:util";
+import { constants, gzip, gzipSync, zstdCompress, zstdCompressSync } from "node:zlib";
+import type { Awaitable } from "../store/store.ts";
+
+// Below this a thread costs more than the work.
+const AT_ONCE_BYTES = 16_384;
+
+// On PyPI's documents level 1 writes 9 % more than level 6 at twice the speed, and a miss waits for it; zstd at level 1
+// writes less than gzip at level 6, at seven times the speed.
+const GZIP = { level: 1 };
+const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+const gzipLater = promisify(gzip);
+const zstdLater: (body: Buffer, options: typeof ZSTD) => Promise<Buffer> = promisify(zstdCompress);
+
+/** Encodes a body: small ones at once, large ones off the event loop. Same bytes in, same bytes out. */
+export function encode(body: Buffer, coding: "gzip" | "identity" | "zstd"): Awaitable<Buffer> {
+  if (coding === "identity") return body;
+  const atOnce = body.length <= AT_ONCE_BYTES;
+  if (coding === "gzip") return atOnce ? gzipSync(body, GZIP) : gzipLater(body, GZIP);
+  return atOnce ? zstdCompressSync(body, ZSTD) : zstdLater(body, ZSTD);
+}

@@ -1,0 +1,124 @@
+import { createHash } from "node:crypto";
+import type { Cache } from "../cache/cache.ts";
+import type { Held, Representation } from "../cache/memory.ts";
+import type { Clock, Ms } from "../clock.ts";
+import { CORS_FIELDS, SERIAL_FIELD } from "../pypi/answers.ts";
+import { rewriteFileUrls } from "../pypi/file-urls.ts";
+import { type DocumentView, scanDocument } from "../pypi/json-document.ts";
+import type { Awaitable, Entry } from "../store/store.ts";
+import { decodeBody } from "../upstream/decode.ts";
+import { encode } from "./encode.ts";
+
+/** Which representation of a document a request wants (RFC 9110 §3.2). */
+export interface Wanted {
+  readonly coding: "gzip" | "identity" | "zstd";
+  /** Where file URLs point; undefined leaves them as upstream wrote them. */
+  readonly filesBase: string | undefined;
+}
+
+/** A document's bytes without content coding, and what a scan saw in them. */
+export interface Decoded {
+  readonly bytes: Buffer;
+  readonly view: DocumentView;
+}
+
+export interface RepresentationsOptions {
+  readonly cache: Cache;
+  readonly clock: Clock;
+  /** The files host as upstream writes it in documents, without a slash at the end. */
+  readonly filesUpstream: string;
+  readonly maxDocumentBytes: number;
+}
+
+// Part of every ETag: to be raised when the same entry comes to be served as other bytes.
+const FORM = `1 ${process.versions.zlib} ${process.versions.zstd ?? ""}`;
+
+// A document that was just fetched is decoded already. Its first representation follows at once, or never.
+const KEEP_DECODED_MS: Ms = 1_000;
+
+/**
+ * Makes stored documents ready to send: file URLs pointed where they shall, in the coding asked for. What is asked for
+ * once is kept with the entry, and made once however many ask at the same time.
+ */
+export class Representations {
+  readonly #options: RepresentationsOptions;
+  readonly #making = new Map<string, Promise<Representation | undefined>>();
+  readonly #decoded = new Map<string, Decoded>();
+
+  constructor(options: RepresentationsOptions) {
+    this.#options = options;
+  }
+
+  /** Hands over what the fill of an entry has decoded anyway. */
+  expect(digest: string, decoded: Decoded): void {
+    this.#decoded.set(digest, decoded);
+    this.#options.clock.after(KEEP_DECODED_MS, () => this.#decoded.delete(digest));
+  }
+
+  /**
+   * The strong validator of a representation (RFC 9110 §8.8.3), known without making it: it follows from the stored
+   * bytes and from all that is done to them.
+   */
+  etag(held: Held, wanted: Wanted): string {
+    return held.representations.get(keyOf(wanted))?.etag ?? mintEtag(held.entry, wanted);
+  }
+
+  /** @returns undefined when the stored body is gone: the entry counts as a miss */
+  get(held: Held, wanted: Wanted): Awaitable<Representation | undefined> {
+    const key = keyOf(wanted);
+    const ready = held.representations.get(key);
+    if (ready !== undefined) return ready;
+    const makingKey = `${held.entry.digest} ${held.entry.generation} ${key}`;
+    const underWay = this.#making.get(makingKey);
+    if (underWay !== undefined) return underWay;
+    const making = this.#make(held, wanted).finally(() => this.#making.delete(makingKey));
+    this.#making.set(makingKey, making);
+    return making;
+  }
+
+  async #make(held: Held, wanted: Wanted): Promise<Representation | undefined> {
+    const body = await this.#body(held, wanted);
+    if (body === undefined) return undefined;
+    const representation = { etag: mintEtag(held.entry, wanted), body, fields: fieldsOf(held.entry, wanted) };
+    this.#options.cache.keepRepresentation(held, keyOf(wanted), representation);
+    return representation;
+  }
+
+  async #body(held: Held, wanted: Wanted): Promise<Buffer | undefined> {
+    const { cache, filesUpstream } = this.#options;
+    const stored = await cache.body(held);
+    if (stored === undefined) return undefined;
+    if (wanted.filesBase === undefined && wanted.coding === held.entry.coding) return stored;
+    const { bytes, view } = await this.#decode(held.entry, stored);
+    const served =
+      wanted.filesBase === undefined
+        ? bytes
+        : await rewriteFileUrls(bytes, view, filesUpstream, wanted.filesBase);
+    if (served === bytes && wanted.coding === held.entry.coding) return stored;
+    return await encode(served, wanted.coding);
+  }
+
+  async #decode(entry: Entry, stored: Buffer): Promise<Decoded> {
+    const decoded = this.#decoded.get(entry.digest);
+    if (decoded !== undefined) return decoded;
+    const bytes = await decodeBody(stored, entry.coding, this.#options.maxDocumentBytes);
+    return { bytes, view: await scanDocument(bytes) };
+  }
+}
+
+function keyOf(wanted: Wanted): string {
+  return wanted.filesBase === undefined ? wanted.coding : `${wanted.coding} ${wanted.filesBase}`;
+}
+
+function mintEtag(entry: Entry, wanted: Wanted): string {
+  const seed = `${entry.digest} ${entry.coding} ${keyOf(wanted)} ${FORM}`;
+  return `"${createHash("sha256").update(seed).digest("base64url").slice(0, 27)}"`;
+}
+
+function fieldsOf(entry: Entry, wanted: Wanted): string[] {
+  const fields = ["Content-Type", entry.contentType, "Vary", "Accept-Encoding"];
+  if (wanted.coding !== "identity") fields.push("Content-Encoding", wanted.coding);
+  if (entry.generation > 0) fields.push(SERIAL_FIELD, String(entry.generation));
+  fields.push("X-Content-Type-Options", "nosniff", ...CORS_FIELDS);
+  return fields;
+}
