@@ -1,22 +1,14 @@
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
-import type { Awaitable, Entry, Found, Head, Store } from "../store/store.ts";
+import type { Awaitable, Head, Store } from "../store/store.ts";
 import type { CacheStatus, ForwardReason } from "./cache-status.ts";
 import { Collapse, type Flight } from "./collapse.ts";
+import { type Filled, fill, type OnLowerGeneration, type Resource } from "./fill.ts";
 import { type Lifetimes, mayServeStale, remainingMs, reuse } from "./freshness.ts";
-import { type Held, type HeldWithHead, Memory, type Representation } from "./memory.ts";
-import { type Loaded, NO_HEAD, type Settled, settle } from "./settle.ts";
+import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
+import { Tiers } from "./tiers.ts";
 
-/** Something upstream has: where its entry is filed, and how to ask for it. */
-export interface Resource {
-  readonly group: string;
-  readonly name: string;
-  /**
-   * Asks upstream; with `held`, whether that is still current.
-   * @throws UpstreamUnavailable when upstream could not be asked or did not make sense
-   */
-  load(held: Entry | undefined): Promise<Loaded>;
-}
+export type { Resource } from "./fill.ts";
 
 /** What a request wants of the cache beyond the resource. */
 export interface Ask {
@@ -46,14 +38,6 @@ export interface Answer {
   readonly status: CacheStatus;
 }
 
-/** What the cache tells the operator. Each is called once per event. */
-export interface CacheEvents {
-  /** A failure that no client was shown: what was being done, for which key, and why it failed. */
-  onSurvived(what: string, key: string, error: unknown): void;
-  /** Upstream answered with a lower generation than the one held. */
-  onLowerGeneration(key: string, known: number, answered: number | undefined, outcome: "kept" | "lowered"): void;
-}
-
 export interface CacheOptions {
   readonly store: Store;
   readonly memory: Memory;
@@ -63,14 +47,9 @@ export interface CacheOptions {
   readonly patienceMs: Ms;
   /** How long upstream must keep answering with a lower generation until it is believed. */
   readonly lowerAfterMs: Ms;
-  readonly events: CacheEvents;
-}
-
-/** What a forward brought. */
-interface Filled extends HeldWithHead {
-  readonly fwdStatus: number;
-  readonly stored: boolean;
-  readonly detail: string | undefined;
+  /** Told of a failure that no client was shown: what was being done, for which key, and why it failed. */
+  readonly onSurvived: (what: string, key: string, error: unknown) => void;
+  readonly onLowerGeneration: OnLowerGeneration;
 }
 
 // After upstream was asked in vain, what is held goes out without asking for so long: a client that installs sixty
@@ -78,20 +57,19 @@ interface Filled extends HeldWithHead {
 const ASKED_IN_VAIN_MS: Ms = 5_000;
 const MAX_ASKED_IN_VAIN = 10_000;
 
-// Someone else's newer answer may come in between reading and writing; more than a few times in a row is no race.
-const MAX_WRITE_TRIES = 4;
-
 /**
  * A shared cache (RFC 9111) over a store and a memory tier. It knows groups, generations and validators; it knows
  * neither PyPI nor HTTP.
  */
 export class Cache {
   readonly #options: CacheOptions;
+  readonly #tiers: Tiers;
   readonly #flights: Collapse<Filled>;
   readonly #askedInVain = new Map<string, EpochMs>();
 
   constructor(options: CacheOptions) {
     this.#options = options;
+    this.#tiers = new Tiers(options.memory, options.store);
     this.#flights = new Collapse(options.clock);
   }
 
@@ -100,8 +78,9 @@ export class Cache {
    * @throws Unanswered when upstream is needed, fails, and nothing that may stand in is held
    */
   fetch(resource: Resource, ask: Ask): Awaitable<Answer> {
-    const found = this.#options.memory.find(resource.group, resource.name);
-    if (found === undefined || found.held.entry.digest === ask.lostDigest) return this.#lookInStore(resource, ask);
+    const found = this.#tiers.find(resource.group, resource.name);
+    if (found === undefined || found.held.entry.digest === ask.lostDigest)
+      return this.#lookInStore(resource, ask);
     return this.#decide(resource, ask, found);
   }
 
@@ -110,14 +89,12 @@ export class Cache {
    * @returns undefined when it is gone: fetch again with `lostDigest`
    */
   body(held: Held): Awaitable<Buffer | undefined> {
-    if (held.body !== undefined) return held.body;
-    const body = this.#options.store.readBody(held.entry);
-    return body instanceof Promise ? body.then((late) => this.#keepBody(held, late)) : this.#keepBody(held, body);
+    return this.#tiers.body(held);
   }
 
   /** Keeps what was made ready of an answer, for the next one. */
   keepRepresentation(held: Held, key: string, representation: Representation): void {
-    this.#options.memory.keepRepresentation(held, key, representation);
+    this.#tiers.keepRepresentation(held, key, representation);
   }
 
   /** Freshness left, for max-age and ttl; negative once stale. */
@@ -125,20 +102,13 @@ export class Cache {
     return remainingMs(held.entry, head, this.#options.lifetimes, this.#options.clock.now());
   }
 
-  /** Tells the store what was used from memory, so that its least recently used is truly that. */
-  async touchStore(): Promise<void> {
-    const used = this.#options.memory.takeUsed();
-    if (used.length > 0) await this.#options.store.touch(used);
-  }
-
-  #keepBody(held: Held, body: Buffer | undefined): Buffer | undefined {
-    if (body === undefined) this.#options.memory.drop(held.entry.group, held.entry.name);
-    else this.#options.memory.keepBody(held, body);
-    return body;
+  /** To be called now and then: see `Tiers.touchStore`. */
+  touchStore(): Promise<void> {
+    return this.#tiers.touchStore();
   }
 
   async #lookInStore(resource: Resource, ask: Ask): Promise<Answer> {
-    const found = await this.#read(resource.group, resource.name);
+    const found = await this.#tiers.read(resource.group, resource.name);
     if (found === undefined || found.held.entry.digest === ask.lostDigest) {
       return await this.#forward(resource, ask, undefined);
     }
@@ -153,7 +123,8 @@ export class Cache {
       if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, found);
       return this.#hit(found);
     }
-    if (this.#wasAskedInVain(resource, now) && this.#mayServeStale(found)) return this.#hit(found, "asked-in-vain");
+    if (this.#wasAskedInVain(resource, now) && this.#mayServeStale(found))
+      return this.#hit(found, "asked-in-vain");
     return this.#forward(resource, ask, found);
   }
 
@@ -207,7 +178,8 @@ export class Cache {
   }
 
   #forwarded(filled: Filled, fwd: ForwardReason, collapsed: boolean): Answer {
-    const { held, head, fwdStatus, stored, detail } = filled;
+    const { held, head, fwdStatus, stored, isKept } = filled;
+    const detail = isKept ? "lower-generation" : undefined;
     const ttlMs = this.remainingMs(held, head);
     return { held, head, status: { kind: "forward", fwd, fwdStatus, stored, collapsed, ttlMs, detail } };
   }
@@ -245,7 +217,7 @@ export class Cache {
 
   #surviveFailure(flight: Flight<Filled>, resource: Resource): void {
     flight.result.catch((error: unknown) => {
-      this.#options.events.onSurvived("validate", flightKey(resource), error);
+      this.#options.onSurvived("validate", flightKey(resource), error);
     });
   }
 
@@ -258,12 +230,16 @@ export class Cache {
     return this.#flights.join(flightKey(resource), () => this.#fill(resource, found));
   }
 
-  /** One forward: ask upstream, decide what its answer means, store that. */
   async #fill(resource: Resource, found: HeldWithHead | undefined): Promise<Filled> {
+    const { clock, lowerAfterMs, onLowerGeneration } = this.#options;
     try {
-      const loaded = await resource.load(found?.held.entry);
-      const filled = await this.#take(resource, found, loaded);
-      if (filled.detail === "lower-generation") this.#noteInVain(resource);
+      const filled = await fill(resource, found, {
+        tiers: this.#tiers,
+        clock,
+        lowerAfterMs,
+        onLowerGeneration,
+      });
+      if (filled.isKept) this.#noteInVain(resource);
       else this.#askedInVain.delete(flightKey(resource));
       return filled;
     } catch (error) {
@@ -282,105 +258,6 @@ export class Cache {
       return;
     }
   }
-
-  async #take(resource: Resource, found: HeldWithHead | undefined, loaded: Loaded): Promise<Filled> {
-    const { clock, lowerAfterMs } = this.#options;
-    let held = found;
-    let known = await this.#knownHead(resource, found);
-    for (let tries = 1; ; tries++) {
-      const context = {
-        group: resource.group,
-        name: resource.name,
-        head: known,
-        held: held?.held.entry,
-        now: clock.now(),
-        lowerAfterMs,
-      };
-      const settled = settle(loaded, context);
-      const outcome = await this.#write(settled, known, resource.group);
-      if (outcome !== "refused" || tries === MAX_WRITE_TRIES) {
-        return this.#took(resource, held, known, loaded, settled, outcome === "written");
-      }
-      const newer = await this.#options.store.read(resource.group, resource.name);
-      known = newer.head;
-      held = (await this.#remember(newer)) ?? held;
-    }
-  }
-
-  /** What is known of the group by now: other resources of it may have been answered since the request began. */
-  async #knownHead(resource: Resource, found: HeldWithHead | undefined): Promise<Head | undefined> {
-    const { memory, store } = this.#options;
-    return memory.head(resource.group) ?? (await store.read(resource.group, resource.name)).head ?? found?.head;
-  }
-
-  async #write(settled: Settled, known: Head | undefined, group: string): Promise<"written" | "refused" | "failed"> {
-    const { store } = this.#options;
-    const { head, entry, body, alias } = settled;
-    const basis = known?.generation ?? 0;
-    const change = { group, head, basis, ...(entry && { entry }), ...(body && { body }) };
-    const outcome = await store.write(change);
-    if (outcome === "written" && alias !== undefined) {
-      await store.write({ group, head, basis: head.generation, entry: alias });
-    }
-    return outcome;
-  }
-
-  #took(
-    resource: Resource,
-    found: HeldWithHead | undefined,
-    known: Head | undefined,
-    loaded: Loaded,
-    settled: Settled,
-    stored: boolean,
-  ): Filled {
-    const { memory, events } = this.#options;
-    const { head, entry, body, alias, surprise } = settled;
-    if (surprise !== undefined) {
-      const answered = loaded.kind === "response" ? loaded.generation : found?.held.entry.generation;
-      events.onLowerGeneration(flightKey(resource), known?.generation ?? 0, answered, surprise);
-    }
-    const fwdStatus = loaded.kind === "response" ? 200 : loaded.kind === "not-modified" ? 304 : loaded.status;
-    const detail = surprise === "kept" ? "lower-generation" : undefined;
-    if (entry === undefined) {
-      if (found === undefined) throw new Error("kept what is not held");
-      memory.setHead(resource.group, head);
-      return { held: found.held, head, fwdStatus, stored: false, detail };
-    }
-    const held = memory.put(head, entry, body ?? found?.held.body);
-    if (alias !== undefined) memory.put(head, alias, undefined);
-    return { held, head, fwdStatus, stored, detail };
-  }
-
-  /** The store's entry under this name, taken into memory. */
-  async #read(group: string, name: string): Promise<HeldWithHead | undefined> {
-    return await this.#remember(await this.#options.store.read(group, name));
-  }
-
-  /** Takes what the store holds into memory, and follows an alias to the entry that has the body. */
-  async #remember(found: Found): Promise<HeldWithHead | undefined> {
-    const { store, memory } = this.#options;
-    const { entry } = found;
-    if (entry === undefined) return undefined;
-    // A head may have been evicted above its entry: the entry's own generation is what is known then.
-    const read = found.head ?? { ...NO_HEAD, generation: entry.generation };
-    const head = laterHead(memory.head(entry.group), read);
-    const held = memory.put(head, entry, undefined);
-    if (entry.aliasOf === undefined) return { held, head };
-    const target = await store.read(entry.group, entry.aliasOf);
-    if (target.entry === undefined || target.entry.aliasOf !== undefined) return undefined;
-    if (target.entry.generation !== entry.generation) return undefined;
-    return { held: memory.put(head, target.entry, undefined), head };
-  }
-}
-
-/** The head that knows more: a read that was overtaken by an answer must not bring back what it knew. */
-function laterHead(known: Head | undefined, read: Head): Head {
-  if (known === undefined) return read;
-  return lastHeardAt(read) >= lastHeardAt(known) ? read : known;
-}
-
-function lastHeardAt(head: Head): EpochMs {
-  return Math.max(head.confirmedAt, head.invalidatedAt, head.lowerSince);
 }
 
 function flightKey(resource: Resource): string {

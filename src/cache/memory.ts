@@ -69,7 +69,8 @@ export class Memory {
     if (target === undefined) return { held: slot.held, head: group.head };
     const aliased = group.slots.get(target);
     // An alias is true of its own generation alone: a newer release may have taken the name since (trap 15).
-    if (aliased === undefined || aliased.held.entry.generation !== slot.held.entry.generation) return undefined;
+    if (aliased === undefined || aliased.held.entry.generation !== slot.held.entry.generation)
+      return undefined;
     this.#use(aliased);
     return { held: aliased.held, head: group.head };
   }
@@ -92,7 +93,8 @@ export class Memory {
     };
     if (before !== undefined) this.#drop(before);
     const slot: Slot = { group, held, bytes: OVERHEAD_BYTES + (held.body?.length ?? 0), used: false };
-    for (const representation of held.representations.values()) slot.bytes += extraBytes(held.body, representation);
+    for (const representation of held.representations.values())
+      slot.bytes += extraBytes(held.body, representation);
     if (!this.#isAdmissible(slot.bytes)) return held;
     this.#groups.set(entry.group, group);
     group.slots.set(entry.name, slot);

@@ -56,7 +56,13 @@ export interface Context {
 }
 
 /** A group of which nothing is known yet. */
-export const NO_HEAD: Head = { generation: 0, advancedAt: 0, confirmedAt: 0, invalidatedAt: 0, lowerSince: 0 };
+export const NO_HEAD: Head = {
+  generation: 0,
+  advancedAt: 0,
+  confirmedAt: 0,
+  invalidatedAt: 0,
+  lowerSince: 0,
+};
 
 type Response = Extract<Loaded, { kind: "response" }>;
 
@@ -85,7 +91,12 @@ function settleResponse(loaded: Response, context: Context): Settled {
     return accepted(loaded, context, generation, confirmed(head, generation, loaded.confirmedAt), undefined);
   }
   if (isBelievedLower(head, context)) {
-    const lowered: Head = { ...NO_HEAD, generation, advancedAt: loaded.confirmedAt, confirmedAt: loaded.confirmedAt };
+    const lowered: Head = {
+      ...NO_HEAD,
+      generation,
+      advancedAt: loaded.confirmedAt,
+      confirmedAt: loaded.confirmedAt,
+    };
     return accepted(loaded, context, generation, lowered, "lowered");
   }
   const lagging = { ...head, lowerSince: head.lowerSince || context.now };
@@ -172,7 +183,8 @@ function confirmed(head: Head, generation: number, at: EpochMs): Head {
     advancedAt: generation > head.generation ? at : head.advancedAt,
     confirmedAt: Math.max(head.confirmedAt, at),
     // The group was said to be gone and is back: that 404, and what was confirmed before it, is to be asked again.
-    invalidatedAt: head.invalidatedAt > head.confirmedAt ? Math.max(head.invalidatedAt, at) : head.invalidatedAt,
+    invalidatedAt:
+      head.invalidatedAt > head.confirmedAt ? Math.max(head.invalidatedAt, at) : head.invalidatedAt,
     lowerSince: 0,
   };
 }

@@ -1,0 +1,29 @@
+# larder in a container. There is nothing to build: Node runs the TypeScript sources as they are.
+#   docker build -t larder .
+#   docker run --read-only --cap-drop ALL -p 8080:8080 -v larder-data:/data larder
+FROM node:26-slim
+
+WORKDIR /app
+
+# The dependencies first, so that a change of the sources reuses this layer. They are root's: larder cannot write them.
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --no-audit --no-fund && rm -rf /root/.npm /tmp/*
+COPY src ./src
+
+# The only place that larder writes to. A new named volume takes its owner from here.
+RUN mkdir /data && chown node:node /data
+VOLUME /data
+
+ENV NODE_ENV=production \
+    LARDER_DATA=/data
+
+USER node
+EXPOSE 8080
+
+# Alive, not ready: an upstream that is down is no reason to restart a cache.
+# Asks where HOST and PORT say that larder listens; a wildcard address is reached over loopback.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "const { HOST = '', PORT } = process.env; const host = ['', '0.0.0.0', '::'].includes(HOST) ? '127.0.0.1' : HOST.includes(':') ? `[${HOST}]` : HOST; fetch(`http://${host}:${PORT || 8080}/healthz`).then((response) => process.exit(response.ok ? 0 : 1), () => process.exit(1))"]
+
+# The process itself, not npm: npm would not hand SIGTERM on, and larder drains on it.
+CMD ["node", "src/main.ts"]

@@ -1,0 +1,119 @@
+import type { Clock, Ms } from "../clock.ts";
+import type { Entry, Head, Written } from "../store/store.ts";
+import type { HeldWithHead } from "./memory.ts";
+import { type Loaded, type Settled, settle } from "./settle.ts";
+import type { Tiers } from "./tiers.ts";
+
+/** Something upstream has: where its entry is filed, and how to ask for it. */
+export interface Resource {
+  readonly group: string;
+  readonly name: string;
+  /**
+   * Asks upstream; with `held`, whether that is still current.
+   * @throws UpstreamUnavailable when upstream could not be asked or did not make sense
+   */
+  load(held: Entry | undefined): Promise<Loaded>;
+}
+
+/** What a forward brought. */
+export interface Filled extends HeldWithHead {
+  /** Upstream's status, 304 included. */
+  readonly fwdStatus: number;
+  readonly stored: boolean;
+  /** Upstream's answer was of a lower generation than what is held, which stays. */
+  readonly isKept: boolean;
+}
+
+/** Told that upstream answered with a lower generation than the one known. */
+export type OnLowerGeneration = (
+  key: string,
+  known: number,
+  answered: number | undefined,
+  outcome: "kept" | "lowered",
+) => void;
+
+export interface FillOptions {
+  readonly tiers: Tiers;
+  readonly clock: Clock;
+  /** How long upstream must keep answering with a lower generation until it is believed. */
+  readonly lowerAfterMs: Ms;
+  readonly onLowerGeneration: OnLowerGeneration;
+}
+
+// Someone else's newer answer may come in between reading and writing; more than a few times in a row is no race.
+const MAX_WRITE_TRIES = 4;
+
+/**
+ * One forward: asks upstream, decides what its answer means for the group, and stores that.
+ * @throws UpstreamUnavailable as `Resource.load` does
+ */
+export async function fill(
+  resource: Resource,
+  found: HeldWithHead | undefined,
+  options: FillOptions,
+): Promise<Filled> {
+  const { tiers, clock, lowerAfterMs } = options;
+  const { group, name } = resource;
+  const loaded = await resource.load(found?.held.entry);
+  let held = found;
+  // Other resources of the group may have been answered since this one was asked for.
+  let known = (await tiers.head(group, name)) ?? found?.head;
+  for (let tries = 1; ; tries++) {
+    const context = { group, name, head: known, held: held?.held.entry, now: clock.now(), lowerAfterMs };
+    const settled = settle(loaded, context);
+    const written = await write(tiers, group, known, settled);
+    if (written !== "refused" || tries === MAX_WRITE_TRIES) {
+      tellOfSurprise(resource, known, loaded, settled, options.onLowerGeneration);
+      return take(tiers, held, loaded, settled, written === "written");
+    }
+    const newer = await tiers.reread(group, name);
+    known = newer.head;
+    held = newer.found ?? held;
+  }
+}
+
+async function write(
+  tiers: Tiers,
+  group: string,
+  known: Head | undefined,
+  settled: Settled,
+): Promise<Written> {
+  const { head, entry, body, alias } = settled;
+  const basis = known?.generation ?? 0;
+  const written = await tiers.write({ group, head, basis, ...(entry && { entry }), ...(body && { body }) });
+  if (written === "written" && alias !== undefined) {
+    await tiers.write({ group, head, basis: head.generation, entry: alias });
+  }
+  return written;
+}
+
+function take(
+  tiers: Tiers,
+  found: HeldWithHead | undefined,
+  loaded: Loaded,
+  settled: Settled,
+  written: boolean,
+): Filled {
+  const { head, entry, body, alias } = settled;
+  const fwdStatus = loaded.kind === "response" ? 200 : loaded.kind === "not-modified" ? 304 : loaded.status;
+  if (entry === undefined) {
+    if (found === undefined) throw new Error("kept what is not held");
+    tiers.holdHead(found.held.entry.group, head);
+    return { held: found.held, head, fwdStatus, stored: false, isKept: true };
+  }
+  const held = tiers.hold(head, entry, body ?? found?.held.body);
+  if (alias !== undefined) tiers.hold(head, alias, undefined);
+  return { held, head, fwdStatus, stored: written, isKept: false };
+}
+
+function tellOfSurprise(
+  resource: Resource,
+  known: Head | undefined,
+  loaded: Loaded,
+  { surprise, head }: Settled,
+  onLowerGeneration: OnLowerGeneration,
+): void {
+  if (surprise === undefined) return;
+  const answered = loaded.kind === "response" ? loaded.generation : head.generation;
+  onLowerGeneration(`${resource.group} ${resource.name}`, known?.generation ?? 0, answered, surprise);
+}

@@ -1,0 +1,283 @@
+import { join } from "node:path";
+import packageJson from "../package.json" with { type: "json" };
+import { Cache } from "./cache/cache.ts";
+import { cacheStatusWord } from "./cache/cache-status.ts";
+import { Memory } from "./cache/memory.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { type Config, describeConfig } from "./config/config.ts";
+import { headProbe } from "./mirrors/head-probe.ts";
+import { createMirrors, type Mirrors, type MirrorState } from "./mirrors/mirrors.ts";
+import { createLog, type Log } from "./ops/log.ts";
+import { createMetrics, type Metrics } from "./ops/metrics.ts";
+import { Documents } from "./resources/documents.ts";
+import { Representations } from "./resources/representations.ts";
+import { createApp } from "./routes/app.ts";
+import type { Exchange } from "./routes/exchange.ts";
+import type { Readiness } from "./routes/ops.ts";
+import { publicPrefix } from "./routes/public-base.ts";
+import { createServer, type LarderServer } from "./routes/server.ts";
+import { openEmbeddedStore } from "./store/embedded.ts";
+import { type GuardedStore, guard } from "./store/guarded.ts";
+import { openRedisStore } from "./store/redis.ts";
+import type { Store } from "./store/store.ts";
+import type { OnSurvived } from "./store/survived.ts";
+import { createEgress, type Egress } from "./upstream/dispatcher.ts";
+import { createUpstream, type Upstream } from "./upstream/upstream.ts";
+
+/** A larder, put together and not yet listening. */
+export interface Larder {
+  /** @returns the port that it listens on */
+  listen(): Promise<number>;
+  /** Stops taking requests, lets those under way end within `LARDER_SHUTDOWN`, and lets go of everything. */
+  close(): Promise<void>;
+}
+
+// Longer than any request to a healthy disk takes; a disk that hangs must not hang the requests.
+const EMBEDDED_BUDGET_MS = 2_000;
+
+// Memory hits are told to the store this often, for its least recently used to be true.
+const TOUCH_EVERY_MS = 60_000;
+
+// A build farm connects all at once; beyond the backlog a client waits a second for its second SYN. Node's is 511.
+const LISTEN_BACKLOG = 4_096;
+
+/** Builds everything, in the order in which it depends on one another; `close` takes it apart in reverse. */
+export function compose(
+  config: Config,
+  clock: Clock = systemClock,
+  logTo?: Parameters<typeof createLog>[0]["to"],
+): Larder {
+  const isTerminal = process.stdout.isTTY;
+  const log = createLog({
+    level: config.logLevel,
+    format: config.logFormat,
+    isTerminal,
+    ...(logTo && { to: logTo }),
+  });
+  log.info({ config: describeConfig(config) }, "starting");
+
+  // Metrics read their sources when somebody asks, when all of them are there.
+  const metrics: Metrics = createMetrics(
+    {
+      store: () => store.size(),
+      memory: () => memory.size(),
+      isStoreUp: () => store.state().is === "up",
+      mirrors: () => mirrors?.states() ?? [],
+    },
+    (what, key, error) => onSurvived(what, key, error),
+  );
+  const onSurvived: OnSurvived = (what, key, error) => {
+    metrics.survived(what);
+    log.warn({ what, key, err: error }, "survived a failure");
+  };
+
+  const store = openStore(config, clock, log, onSurvived);
+  const memory = new Memory(config.memoryBytes);
+  const egress = openEgress(config);
+  const upstream = openUpstream(config, clock, egress, metrics);
+  const mirrors = watchMirrors(config, clock, egress, log);
+  const cache = new Cache({
+    store,
+    memory,
+    clock,
+    lifetimes: config,
+    patienceMs: config.patienceMs,
+    lowerAfterMs: config.lowerSerialMs,
+    onSurvived,
+    onLowerGeneration: (key, known, answered, outcome) => {
+      metrics.survived(`lower-serial-${outcome}`);
+      log.warn({ key, known, answered, outcome }, "upstream answered with a lower serial");
+    },
+  });
+  const representations = new Representations({
+    cache,
+    clock,
+    filesUpstream: config.filesUpstreamUrl,
+    maxDocumentBytes: config.maxDocumentBytes,
+  });
+  const documents = new Documents({
+    upstream,
+    maxDocumentBytes: config.maxDocumentBytes,
+    expectDecoded: (digest, decoded) => representations.expect(digest, decoded),
+    onUnproven: (path, etag) => {
+      metrics.survived("etag-mismatch");
+      log.warn({ path, etag }, "the body's md5 is not its ETag; taken on length, coding and shape");
+    },
+  });
+
+  let draining = false;
+  const app = createApp({
+    cache,
+    documents,
+    representations,
+    clock,
+    filesBase: () => mirrors?.current(),
+    publicBase: {
+      publicUrl: config.publicUrl,
+      isTrustedPeer: (address) => config.trustedProxies.trusts(address),
+    },
+    version: packageJson.version,
+    upstreamUrl: config.upstreamUrl,
+    readiness: () => readiness(draining, store, upstream, mirrors),
+    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.render() }),
+    onFault: (error) => log.error({ err: error }, "a fault of larder's own"),
+  });
+  const server = createServer({
+    fetch: app.fetch,
+    prefix: publicPrefix(config.publicUrl),
+    onDone: (exchange) => observe(exchange, metrics, log),
+  });
+  const stopTouching = every(clock, TOUCH_EVERY_MS, () => cache.touchStore());
+
+  return {
+    listen: () =>
+      new Promise((resolve, reject) => {
+        const { http } = server;
+        http.once("error", reject);
+        http.listen({ port: config.port, host: config.host, backlog: LISTEN_BACKLOG }, () => {
+          http.off("error", reject);
+          const address = http.address();
+          const port = typeof address === "object" && address !== null ? address.port : config.port;
+          log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
+          resolve(port);
+        });
+      }),
+    close: async () => {
+      draining = true;
+      stopTouching();
+      await drain(server, clock, config.shutdownMs);
+      await mirrors?.close();
+      await upstream.close();
+      await cache.touchStore();
+      await store.close();
+      log.info("stopped");
+    },
+  };
+}
+
+function openStore(config: Config, clock: Clock, log: Log, onSurvived: OnSurvived): GuardedStore {
+  const onRecovered = (what: string, downForMs: number): void =>
+    log.info({ what, downForMs }, "the store is there again");
+  if (config.redis === undefined) {
+    const file = join(config.dataDirectory, "larder.sqlite");
+    const embedded = openEmbeddedStore({ file, maxBytes: config.diskBytes, clock, onSurvived });
+    return guard(embedded, { budgetMs: EMBEDDED_BUDGET_MS, clock, onSurvived, onRecovered });
+  }
+  const redis: Store = openRedisStore({
+    target: config.redis,
+    budgetMs: config.redisBudgetMs,
+    expireAfterMs: config.redisExpireMs,
+    clock,
+    onSurvived,
+    ...(config.ca && { caPem: config.ca.pem }),
+  });
+  return guard(redis, { budgetMs: config.redisBudgetMs, clock, onSurvived, onRecovered });
+}
+
+function openEgress(config: Config): Egress {
+  return createEgress({
+    httpProxy: config.httpProxy,
+    httpsProxy: config.httpsProxy,
+    noProxy: config.noProxy,
+    caPem: config.ca?.pem,
+    connectTimeoutMs: config.connectTimeoutMs,
+    connections: config.upstreamConnections,
+  });
+}
+
+/** One honest name for all clients, with a way to reach who runs it (facts/pypi.md §4.4). */
+function userAgent(config: Config): string {
+  const name = `larder/${packageJson.version}`;
+  return config.contact === undefined ? name : `${name} (+${config.contact})`;
+}
+
+function openUpstream(config: Config, clock: Clock, egress: Egress, metrics: Metrics): Upstream {
+  return createUpstream({
+    baseUrl: config.upstreamUrl,
+    egress,
+    userAgent: userAgent(config),
+    clock,
+    timeouts: {
+      firstByteMs: config.firstByteTimeoutMs,
+      betweenBytesMs: config.betweenBytesTimeoutMs,
+      wholeMs: config.wholeTimeoutMs,
+    },
+    maxDocumentBytes: config.maxDocumentBytes,
+    offline: config.offline,
+    onExchange: ({ outcome, ms }) => metrics.exchange({ outcome, durationMs: ms }),
+  });
+}
+
+function watchMirrors(config: Config, clock: Clock, egress: Egress, log: Log): Mirrors | undefined {
+  if (config.files.kind === "upstream") return undefined;
+  return createMirrors({
+    bases: config.files.bases,
+    probe: headProbe({ dispatcher: egress.pooled, userAgent: userAgent(config) }),
+    intervalMs: config.mirrorProbeMs,
+    clock,
+    onChange: (mirror: MirrorState) =>
+      log.warn(mirror, mirror.healthy ? "mirror is healthy" : "mirror is not healthy"),
+  });
+}
+
+function readiness(
+  draining: boolean,
+  store: GuardedStore,
+  upstream: Upstream,
+  mirrors: Mirrors | undefined,
+): Readiness {
+  return {
+    ready: !draining,
+    draining,
+    store: store.state(),
+    upstream: upstream.state(),
+    mirrors: mirrors?.states() ?? [],
+  };
+}
+
+/** The end of a request: one log line and its metrics, from one value. */
+function observe({ incoming, outgoing }: Exchange, metrics: Metrics, log: Log): void {
+  const { route, cacheStatus } = outgoing.outcome;
+  const cache = cacheStatusWord(cacheStatus);
+  const durationMs = performance.now() - outgoing.startedAtMs;
+  metrics.request({ route, cache, status: outgoing.statusCode, durationMs });
+  if (cacheStatus.kind === "hit") metrics.avoided();
+  if (cacheStatus.kind === "forward" && cacheStatus.collapsed) {
+    metrics.collapsed();
+    metrics.avoided();
+  }
+  log.info(
+    {
+      method: incoming.method,
+      path: incoming.url?.split("?", 1)[0]?.slice(0, 256),
+      status: outgoing.statusCode,
+      cache,
+      ms: Math.round(durationMs * 100) / 100,
+      agent: incoming.headers["user-agent"],
+      ...(!outgoing.writableFinished && { aborted: true }),
+    },
+    "request",
+  );
+}
+
+/** Calls `work` again and again, one at a time, until the returned function is called. */
+function every(clock: Clock, periodMs: number, work: () => Promise<void>): () => void {
+  let stopped = false;
+  let cancel = (): void => undefined;
+  const arm = (): void => {
+    cancel = clock.after(periodMs, () => void work().finally(() => !stopped && arm()));
+  };
+  arm();
+  return () => {
+    stopped = true;
+    cancel();
+  };
+}
+
+async function drain(server: LarderServer, clock: Clock, withinMs: number): Promise<void> {
+  if (!server.http.listening) return;
+  const { drained, cutOff } = server.drain();
+  const cancel = clock.after(withinMs, cutOff);
+  await drained;
+  cancel();
+}

@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** A larder in a process of its own, as `npm start` runs it. */
+export interface LarderProcess {
+  readonly child: ChildProcess;
+  readonly url: string;
+  /** Everything written to stdout so far. */
+  readonly output: () => string;
+  /** Sends a signal and waits for the end. @returns exit code, or the signal's name */
+  end(signal: NodeJS.Signals): Promise<number | string>;
+}
+
+/** Starts one and waits until it listens. `env` is all that it gets, beside PATH. */
+export async function startProcess(env: Readonly<Record<string, string>>): Promise<LarderProcess> {
+  const { child, output } = launch({ PORT: "0", HOST: "127.0.0.1", ...env });
+  const port = await new Promise<string>((resolve, reject) => {
+    const look = (): void => {
+      const listening = /"port":(\d+)/.exec(output());
+      if (listening?.[1] !== undefined) resolve(listening[1]);
+    };
+    child.stdout?.on("data", look);
+    child.once("exit", (code) => reject(new Error(`larder ended with ${code}:\n${output()}`)));
+  });
+  return {
+    child,
+    url: `http://127.0.0.1:${port}`,
+    output,
+    end: async (signal) => {
+      if (child.exitCode !== null) return child.exitCode;
+      const ended = once(child, "exit");
+      child.kill(signal);
+      const [code, by] = (await ended) as [number | null, string | null];
+      return code ?? by ?? "";
+    },
+  };
+}
+
+/** Runs one that is expected to end by itself. @returns its exit code and all it wrote */
+export async function runProcess(
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: number; output: string }> {
+  const { child, output } = launch(env);
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code: code ?? -1, output: output() };
+}
+
+function launch(env: Readonly<Record<string, string>>): { child: ChildProcess; output: () => string } {
+  const child = spawn(process.execPath, ["src/main.ts"], {
+    cwd: ROOT,
+    env: { PATH: process.env["PATH"] ?? "", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  return { child, output: () => text };
+}
