@@ -30,7 +30,13 @@ const PEP_440 = new RegExp(
   "i",
 );
 
-const PRE_NAMES: Readonly<Record<string, string>> = { alpha: "a", beta: "b", c: "rc", pre: "rc", preview: "rc" };
+const PRE_NAMES: Readonly<Record<string, string>> = {
+  alpha: "a",
+  beta: "b",
+  c: "rc",
+  pre: "rc",
+  preview: "rc",
+};
 
 /**
  * Whether two spellings can name one release: equal under PEP 440, trailing zeros and all. No proof that they do (two

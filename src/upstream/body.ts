@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Readable } from "node:stream";
 import { UpstreamUnavailable } from "../errors.ts";
+import { createSink } from "./sink.ts";
 
 /** A body read whole, as sent, with what was computed of it on the way. */
 export interface CollectedBody {
@@ -26,7 +27,7 @@ export async function collectBody(
   if (announcedBytes !== undefined && announcedBytes > maxBytes) throw refuse(body, maxBytes);
   const md5 = createHash("md5");
   const sha256 = createHash("sha256");
-  const sink = announcedBytes === undefined ? new ChunkList() : new Preallocated(announcedBytes);
+  const sink = createSink(announcedBytes);
   for await (const chunk of body) {
     if (!Buffer.isBuffer(chunk)) throw new TypeError("a body is made of Buffers");
     if (sink.length + chunk.length > maxBytes) throw refuse(body, maxBytes);
@@ -41,42 +42,4 @@ export async function collectBody(
 function refuse(body: Readable, maxBytes: number): UpstreamUnavailable {
   body.destroy();
   return new UpstreamUnavailable("too-large", `the answer has more than ${maxBytes} bytes`);
-}
-
-interface Sink {
-  readonly length: number;
-  add(chunk: Buffer): void;
-  whole(): Buffer;
-}
-
-/** Filled in place, so that joining 30 MB at the end is not one long copy. */
-class Preallocated implements Sink {
-  readonly #bytes: Buffer;
-  length = 0;
-
-  constructor(announcedBytes: number) {
-    this.#bytes = Buffer.allocUnsafe(announcedBytes);
-  }
-
-  add(chunk: Buffer): void {
-    this.length += chunk.copy(this.#bytes, this.length);
-  }
-
-  whole(): Buffer {
-    return this.#bytes.subarray(0, this.length);
-  }
-}
-
-class ChunkList implements Sink {
-  readonly #chunks: Buffer[] = [];
-  length = 0;
-
-  add(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.length += chunk.length;
-  }
-
-  whole(): Buffer {
-    return Buffer.concat(this.#chunks, this.length);
-  }
 }

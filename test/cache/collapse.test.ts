@@ -47,7 +47,9 @@ describe("Collapse", () => {
   it("does not try for ever", async () => {
     const flights = new Collapse<string>(new TestClock());
     const { calls, work } = failing(1_000);
-    const results = await Promise.allSettled(Array.from({ length: 100 }, () => flights.join("key", work).result));
+    const results = await Promise.allSettled(
+      Array.from({ length: 100 }, () => flights.join("key", work).result),
+    );
     expect(results.every((result) => result.status === "rejected")).toBe(true);
     expect(calls.count).toBe(2);
   });

@@ -37,10 +37,12 @@ describe("reuse", () => {
   });
 
   it("takes effect on what is stored already when a lifetime changes", () => {
-    expect(reuse(entryWith(), headWith(), { ...lifetimes, freshMs: 10 }, 50, false)).toBe("stale-while-revalidate");
-    expect(reuse(entryWith(), headWith(), { ...lifetimes, freshMs: 0, staleWhileRevalidateMs: 0 }, 0, false)).toBe(
-      "validate",
+    expect(reuse(entryWith(), headWith(), { ...lifetimes, freshMs: 10 }, 50, false)).toBe(
+      "stale-while-revalidate",
     );
+    expect(
+      reuse(entryWith(), headWith(), { ...lifetimes, freshMs: 0, staleWhileRevalidateMs: 0 }, 0, false),
+    ).toBe("validate");
   });
 
   it("waits for upstream as soon as a newer serial of the project was heard of", () => {

@@ -10,7 +10,10 @@ describe("Memory", () => {
     const memory = new Memory(1e6);
     memory.put(headWith(), entryWith(), Buffer.from("body"));
     memory.put(headWith({ generation: 12 }), entryWith({ name: "json/1.0", generation: 12 }), undefined);
-    expect(memory.find("demo", "json")).toMatchObject({ head: { generation: 12 }, held: { entry: { generation: 10 } } });
+    expect(memory.find("demo", "json")).toMatchObject({
+      head: { generation: 12 },
+      held: { entry: { generation: 10 } },
+    });
     expect(memory.find("demo", "absent")).toBeUndefined();
   });
 
@@ -19,7 +22,11 @@ describe("Memory", () => {
     memory.put(headWith(), entryWith({ name: "json/1.0" }), Buffer.from("body"));
     memory.put(headWith(), entryWith({ name: "json/1.0.0", aliasOf: "json/1.0" }), undefined);
     expect(memory.find("demo", "json/1.0.0")?.held.entry.name).toBe("json/1.0");
-    memory.put(headWith({ generation: 11 }), entryWith({ name: "json/1.0", generation: 11 }), Buffer.from("newer"));
+    memory.put(
+      headWith({ generation: 11 }),
+      entryWith({ name: "json/1.0", generation: 11 }),
+      Buffer.from("newer"),
+    );
     expect(memory.find("demo", "json/1.0.0")).toBeUndefined();
   });
 
@@ -33,7 +40,8 @@ describe("Memory", () => {
 
   it("drops the least recently used first", () => {
     const memory = new Memory(40_000);
-    for (const name of ["a", "b", "c", "d"]) memory.put(headWith(), entryWith({ name, digest: name }), Buffer.alloc(8_000));
+    for (const name of ["a", "b", "c", "d"])
+      memory.put(headWith(), entryWith({ name, digest: name }), Buffer.alloc(8_000));
     memory.find("demo", "a");
     memory.put(headWith(), entryWith({ name: "e", digest: "e" }), Buffer.alloc(8_000));
     expect(memory.find("demo", "a")).toBeDefined();
@@ -52,7 +60,8 @@ describe("Memory", () => {
   it("does not grow with the hosts that clients invent", () => {
     const memory = new Memory(1e9);
     const held = memory.put(headWith(), entryWith(), Buffer.from("body"));
-    for (let host = 0; host < 1_000; host++) memory.keepRepresentation(held, `gzip http://h${host}`, representation(1_000));
+    for (let host = 0; host < 1_000; host++)
+      memory.keepRepresentation(held, `gzip http://h${host}`, representation(1_000));
     expect(held.representations.size).toBeLessThanOrEqual(12);
     expect(memory.size().bytes).toBeLessThan(20_000);
   });
@@ -78,7 +87,11 @@ describe("Memory", () => {
       fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
         const memory = new Memory(40_000);
         for (const { name, digest, body, representation: bytes, drop } of actions) {
-          const held = memory.put(headWith(), entryWith({ name, digest }), body === undefined ? undefined : Buffer.alloc(body));
+          const held = memory.put(
+            headWith(),
+            entryWith({ name, digest }),
+            body === undefined ? undefined : Buffer.alloc(body),
+          );
           if (bytes !== undefined) memory.keepRepresentation(held, `key ${bytes % 3}`, representation(bytes));
           if (drop) memory.drop("demo", name);
           expect(memory.size().bytes).toBeLessThanOrEqual(40_000);

@@ -63,7 +63,9 @@ describe("a response of the same serial", () => {
 
 describe("a response without a serial", () => {
   it("works, with nothing known and with something", () => {
-    expect(settle(response(undefined, 5), context({ head: undefined, held: undefined })).entry?.generation).toBe(0);
+    expect(
+      settle(response(undefined, 5), context({ head: undefined, held: undefined })).entry?.generation,
+    ).toBe(0);
     expect(settle(response(undefined, 5), context()).entry?.generation).toBe(10);
   });
 });
@@ -71,7 +73,11 @@ describe("a response without a serial", () => {
 describe("a response of a lower serial", () => {
   it("does not replace what is held, and is remembered", () => {
     const settled = settle(response(9, 1_000), context());
-    expect(settled).toMatchObject({ entry: undefined, surprise: "kept", head: { generation: 10, lowerSince: 1_000 } });
+    expect(settled).toMatchObject({
+      entry: undefined,
+      surprise: "kept",
+      head: { generation: 10, lowerSince: 1_000 },
+    });
   });
 
   it("is believed once upstream has insisted for long enough, and the group goes back with it", () => {
@@ -79,7 +85,11 @@ describe("a response of a lower serial", () => {
     const early = settle(response(9, 1_000), context({ head: insisting, now: DAY_MS + 999 }));
     expect(early.surprise).toBe("kept");
     const late = settle(response(9, 1_000), context({ head: insisting, now: DAY_MS + 1_000 }));
-    expect(late).toMatchObject({ surprise: "lowered", entry: { generation: 9 }, head: { generation: 9, lowerSince: 0 } });
+    expect(late).toMatchObject({
+      surprise: "lowered",
+      entry: { generation: 9 },
+      head: { generation: 9, lowerSince: 0 },
+    });
   });
 
   it("starts its time anew when upstream knows the current serial again in between", () => {
@@ -115,7 +125,10 @@ describe("a 404", () => {
 
   it("ends when anything of the project answers again, even without a serial", () => {
     const gone = settle(absent(1_000), context({ head: undefined, held: undefined }));
-    const back = settle(response(undefined, 2_000), context({ head: gone.head, held: undefined, name: "json/1.0" }));
+    const back = settle(
+      response(undefined, 2_000),
+      context({ head: gone.head, held: undefined, name: "json/1.0" }),
+    );
     expect(isSuperseded(gone.entry!, back.head)).toBe(true);
     expect(isSuperseded(back.entry!, back.head)).toBe(false);
   });
@@ -125,7 +138,12 @@ describe("another spelling of a version", () => {
   it("is stored once, under the spelling that the document itself has", () => {
     const settled = settle(response(10, 5, "json/1.0"), context({ name: "json/1.0.0", held: undefined }));
     expect(settled.entry).toMatchObject({ name: "json/1.0", aliasOf: undefined });
-    expect(settled.alias).toMatchObject({ name: "json/1.0.0", aliasOf: "json/1.0", generation: 10, bytes: 0 });
+    expect(settled.alias).toMatchObject({
+      name: "json/1.0.0",
+      aliasOf: "json/1.0",
+      generation: 10,
+      bytes: 0,
+    });
   });
 });
 
@@ -138,35 +156,42 @@ describe("any sequence of answers", () => {
 
   it("never lowers the serial of a project unless it says so, nor keeps it for ever against upstream", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(step, fc.integer({ min: 1, max: DAY_MS })), { maxLength: 40 }), (steps) => {
-        let head: Head | undefined;
-        let held: Entry | undefined;
-        let now = 1;
-        for (const [answer, elapsed] of steps) {
-          now += elapsed;
-          if (answer.kind === "not-modified" && held?.status !== 200) continue;
-          const loaded =
-            answer.kind === "response" ? response(answer.generation, now) : answer.kind === "negative" ? absent(now) : notModified(now);
-          const before = head;
-          const settled = settle(loaded, context({ head, held, now }));
-          if (before !== undefined && settled.head.generation < before.generation) {
-            expect(settled.surprise).toBe("lowered");
-            expect(now - before.lowerSince).toBeGreaterThanOrEqual(DAY_MS);
+      fc.property(
+        fc.array(fc.tuple(step, fc.integer({ min: 1, max: DAY_MS })), { maxLength: 40 }),
+        (steps) => {
+          let head: Head | undefined;
+          let held: Entry | undefined;
+          let now = 1;
+          for (const [answer, elapsed] of steps) {
+            now += elapsed;
+            if (answer.kind === "not-modified" && held?.status !== 200) continue;
+            const loaded =
+              answer.kind === "response"
+                ? response(answer.generation, now)
+                : answer.kind === "negative"
+                  ? absent(now)
+                  : notModified(now);
+            const before = head;
+            const settled = settle(loaded, context({ head, held, now }));
+            if (before !== undefined && settled.head.generation < before.generation) {
+              expect(settled.surprise).toBe("lowered");
+              expect(now - before.lowerSince).toBeGreaterThanOrEqual(DAY_MS);
+            }
+            head = settled.head;
+            held = settled.entry ?? held;
+            expect(held?.generation).toBeLessThanOrEqual(Math.max(head.generation, held?.generation ?? 0));
           }
-          head = settled.head;
-          held = settled.entry ?? held;
-          expect(held?.generation).toBeLessThanOrEqual(Math.max(head.generation, held?.generation ?? 0));
-        }
-        // However it came: a day of one lower answer, and it is believed.
-        if (head === undefined) return;
-        for (const elapsed of [1, DAY_MS]) {
-          now += elapsed;
-          const settled: ReturnType<typeof settle> = settle(response(0, now), context({ head, held, now }));
-          head = settled.head;
-          held = settled.entry ?? held;
-        }
-        expect(head.generation).toBe(0);
-      }),
+          // However it came: a day of one lower answer, and it is believed.
+          if (head === undefined) return;
+          for (const elapsed of [1, DAY_MS]) {
+            now += elapsed;
+            const settled: ReturnType<typeof settle> = settle(response(0, now), context({ head, held, now }));
+            head = settled.head;
+            held = settled.entry ?? held;
+          }
+          expect(head.generation).toBe(0);
+        },
+      ),
     );
   });
 });

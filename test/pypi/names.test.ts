@@ -26,27 +26,40 @@ describe("normalizeProject", () => {
     const separator = fc.constantFrom("-", "_", ".", "--", "_.", "-._");
     const word = fc.stringMatching(/^[a-zA-Z0-9]{1,5}$/);
     fc.assert(
-      fc.property(fc.array(fc.tuple(word, separator), { minLength: 1, maxLength: 4 }), word, (parts, last) => {
-        const spelling = parts.map(([each, between]) => each + between).join("") + last;
-        const plain = [...parts.map(([each]) => each), last].join("-").toLowerCase();
-        expect(normalizeProject(spelling)).toBe(plain);
-        expect(normalizeProject(plain)).toBe(plain);
-      }),
+      fc.property(
+        fc.array(fc.tuple(word, separator), { minLength: 1, maxLength: 4 }),
+        word,
+        (parts, last) => {
+          const spelling = parts.map(([each, between]) => each + between).join("") + last;
+          const plain = [...parts.map(([each]) => each), last].join("-").toLowerCase();
+          expect(normalizeProject(spelling)).toBe(plain);
+          expect(normalizeProject(plain)).toBe(plain);
+        },
+      ),
     );
   });
 });
 
 describe("isVersion", () => {
-  it.each(["1.0", "1!2.0.post1.dev2+local.1", "0.7.4.svn.r2010", "3.1.26-1", "1.8c1", "2015.06", "v1.0", "1.0 beta"])(
-    "takes %s, as PyPI has had such",
+  it.each([
+    "1.0",
+    "1!2.0.post1.dev2+local.1",
+    "0.7.4.svn.r2010",
+    "3.1.26-1",
+    "1.8c1",
+    "2015.06",
+    "v1.0",
+    "1.0 beta",
+  ])("takes %s, as PyPI has had such", (version) => {
+    expect(isVersion(version)).toBe(true);
+  });
+
+  it.each(["", ".", "..", "1/0", "1\\0", "1\u0000", "1?x", "1#x", "é", "a".repeat(200), '1"', "<1>"])(
+    "refuses %s",
     (version) => {
-      expect(isVersion(version)).toBe(true);
+      expect(isVersion(version)).toBe(false);
     },
   );
-
-  it.each(["", ".", "..", "1/0", "1\\0", "1\u0000", "1?x", "1#x", "é", "a".repeat(200), '1"', "<1>"])("refuses %s", (version) => {
-    expect(isVersion(version)).toBe(false);
-  });
 });
 
 describe("maySpellOneVersion", () => {
