@@ -19,7 +19,6 @@ import { createServer, type LarderServer } from "./routes/server.ts";
 import { openEmbeddedStore } from "./store/embedded.ts";
 import { type GuardedStore, guard } from "./store/guarded.ts";
 import { openRedisStore } from "./store/redis.ts";
-import type { Store } from "./store/store.ts";
 import type { OnSurvived } from "./store/survived.ts";
 import { createEgress, type Egress } from "./upstream/dispatcher.ts";
 import { createUpstream, type Upstream } from "./upstream/upstream.ts";
@@ -37,6 +36,9 @@ const EMBEDDED_BUDGET_MS = 2_000;
 
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;
+
+// A start does not wait longer for a store that is not there: larder works without.
+const CONNECT_PATIENCE_MS = 1_000;
 
 // A build farm connects all at once; beyond the backlog a client waits a second for its second SYN. Node's is 511.
 const LISTEN_BACKLOG = 4_096;
@@ -71,7 +73,7 @@ export function compose(
     log.warn({ what, key, err: error }, "survived a failure");
   };
 
-  const store = openStore(config, clock, log, onSurvived);
+  const { store, connected } = openStore(config, clock, log, onSurvived);
   const memory = new Memory(config.memoryBytes);
   const egress = openEgress(config);
   const upstream = openUpstream(config, clock, egress, metrics);
@@ -130,18 +132,12 @@ export function compose(
   const stopTouching = every(clock, TOUCH_EVERY_MS, () => cache.touchStore());
 
   return {
-    listen: () =>
-      new Promise((resolve, reject) => {
-        const { http } = server;
-        http.once("error", reject);
-        http.listen({ port: config.port, host: config.host, backlog: LISTEN_BACKLOG }, () => {
-          http.off("error", reject);
-          const address = http.address();
-          const port = typeof address === "object" && address !== null ? address.port : config.port;
-          log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
-          resolve(port);
-        });
-      }),
+    listen: async () => {
+      await withinMs(clock, CONNECT_PATIENCE_MS, connected);
+      const port = await listen(server, config);
+      log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
+      return port;
+    },
     close: async () => {
       draining = true;
       stopTouching();
@@ -155,15 +151,22 @@ export function compose(
   };
 }
 
-function openStore(config: Config, clock: Clock, log: Log, onSurvived: OnSurvived): GuardedStore {
+interface OpenedStore {
+  readonly store: GuardedStore;
+  /** Resolves when there is a connection to it; never, where there is none to be had. */
+  readonly connected: Promise<void>;
+}
+
+function openStore(config: Config, clock: Clock, log: Log, onSurvived: OnSurvived): OpenedStore {
   const onRecovered = (what: string, downForMs: number): void =>
     log.info({ what, downForMs }, "the store is there again");
   if (config.redis === undefined) {
     const file = join(config.dataDirectory, "larder.sqlite");
     const embedded = openEmbeddedStore({ file, maxBytes: config.diskBytes, clock, onSurvived });
-    return guard(embedded, { budgetMs: EMBEDDED_BUDGET_MS, clock, onSurvived, onRecovered });
+    const store = guard(embedded, { budgetMs: EMBEDDED_BUDGET_MS, clock, onSurvived, onRecovered });
+    return { store, connected: Promise.resolve() };
   }
-  const redis: Store = openRedisStore({
+  const redis = openRedisStore({
     target: config.redis,
     budgetMs: config.redisBudgetMs,
     expireAfterMs: config.redisExpireMs,
@@ -171,7 +174,8 @@ function openStore(config: Config, clock: Clock, log: Log, onSurvived: OnSurvive
     onSurvived,
     ...(config.ca && { caPem: config.ca.pem }),
   });
-  return guard(redis, { budgetMs: config.redisBudgetMs, clock, onSurvived, onRecovered });
+  const store = guard(redis, { budgetMs: config.redisBudgetMs, clock, onSurvived, onRecovered });
+  return { store, connected: redis.connected() };
 }
 
 function openEgress(config: Config): Egress {
@@ -258,6 +262,26 @@ function observe({ incoming, outgoing }: Exchange, metrics: Metrics, log: Log): 
     },
     "request",
   );
+}
+
+/** Waits for `work`, but no longer than so: then goes on without. */
+async function withinMs(clock: Clock, waitMs: number, work: Promise<void>): Promise<void> {
+  let cancel = (): void => undefined;
+  const late = new Promise<void>((resolve) => (cancel = clock.after(waitMs, resolve)));
+  await Promise.race([work, late]);
+  cancel();
+}
+
+/** @returns the port */
+function listen({ http }: LarderServer, config: Config): Promise<number> {
+  return new Promise((resolve, reject) => {
+    http.once("error", reject);
+    http.listen({ port: config.port, host: config.host, backlog: LISTEN_BACKLOG }, () => {
+      http.off("error", reject);
+      const address = http.address();
+      resolve(typeof address === "object" && address !== null ? address.port : config.port);
+    });
+  });
 }
 
 /** Calls `work` again and again, one at a time, until the returned function is called. */

@@ -1,0 +1,45 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { optionsTable } from "../src/config/config.ts";
+
+const README = fileURLToPath(new URL("../README.md", import.meta.url));
+const TABLE = /(<!-- options: rendered by test\/readme\.test\.ts -->\n)[^]*(<!-- \/options -->)/;
+
+function renderedTable(): string {
+  const rows = optionsTable().map(({ env, fallback, help, reason }) => {
+    const shown = fallback === "" ? "" : `\`${fallback}\``;
+    return `| \`${env}\` | ${shown} | ${help} | ${reason} |`;
+  });
+  return [
+    "",
+    "| variable | default | what it does | why this default |",
+    "| --- | --- | --- | --- |",
+    ...rows,
+    "",
+    "",
+  ].join("\n");
+}
+
+describe("the README", () => {
+  it("lists every variable with its default (UPDATE_README=1 renders the table anew)", () => {
+    const readme = readFileSync(README, "utf8");
+    const rendered = readme.replace(
+      TABLE,
+      (_, begin: string, end: string) => `${begin}${renderedTable()}${end}`,
+    );
+    if (process.env["UPDATE_README"] === "1") writeFileSync(README, rendered);
+    else expect(readme).toBe(rendered);
+  });
+
+  it("gives commands that package.json has", () => {
+    const { scripts } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+      scripts: Record<string, string>;
+    };
+    const readme = readFileSync(README, "utf8");
+    for (const [, name = ""] of readme.matchAll(/npm run ([a-z:-]+)/g))
+      expect(Object.keys(scripts)).toContain(name);
+    for (const [, name = ""] of readme.matchAll(/npm (start|test)\b/g))
+      expect(Object.keys(scripts)).toContain(name);
+  });
+});
