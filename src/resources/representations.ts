@@ -116,7 +116,7 @@ function mintEtag(entry: Entry, wanted: Wanted): string {
 }
 
 function fieldsOf(entry: Entry, wanted: Wanted): string[] {
-  const fields = ["Content-Type", entry.contentType, "Vary", "Accept-Encoding"];
+  const fields = ["Content-Type", entry.contentType];
   if (wanted.coding !== "identity") fields.push("Content-Encoding", wanted.coding);
   if (entry.generation > 0) fields.push(SERIAL_FIELD, String(entry.generation));
   fields.push("X-Content-Type-Options", "nosniff", ...CORS_FIELDS);

@@ -1,0 +1,173 @@
+import { type Answer, type Cache, type Resource, Unanswered } from "../cache/cache.ts";
+import { LOCAL } from "../cache/cache-status.ts";
+import { ageMs, isNegative } from "../cache/freshness.ts";
+import type { Representation } from "../cache/memory.ts";
+import type { Clock } from "../clock.ts";
+import { CORS_FIELDS, SERIAL_FIELD } from "../pypi/answers.ts";
+import type { Representations, Wanted } from "../resources/representations.ts";
+import { asksNoCache, isNoneMatch } from "./conditional.ts";
+import type { Exchange } from "./exchange.ts";
+import { send } from "./send.ts";
+
+/** What the surfaces of PyPI differ in, beside their documents. */
+export interface Surface {
+  /** The route's name in log and metrics. */
+  readonly route: string;
+  /** The value of `Vary` (RFC 9110 §12.5.5). */
+  readonly vary: string;
+  readonly notFound: { readonly contentType: string; readonly body: Buffer };
+}
+
+export interface DocumentServing {
+  readonly cache: Cache;
+  readonly representations: Representations;
+  readonly clock: Clock;
+}
+
+/** One request for a document, from the cache's answer to the bytes that go out. */
+export async function serveDocument(
+  exchange: Exchange,
+  surface: Surface,
+  resource: Resource,
+  wanted: Wanted,
+  serving: DocumentServing,
+): Promise<Response> {
+  const { headers } = exchange.incoming;
+  const noCache = asksNoCache(headers["cache-control"], headers.pragma);
+  let lostDigest: string | undefined;
+  for (;;) {
+    let answer: Answer;
+    try {
+      answer = await serving.cache.fetch(resource, {
+        noCache,
+        ...(lostDigest !== undefined && { lostDigest }),
+      });
+    } catch (error) {
+      if (!(error instanceof Unanswered)) throw error;
+      return sendUnavailable(exchange, surface, resource, error);
+    }
+    const { held } = answer;
+    if (isNegative(held.entry)) return sendAbsent(exchange, surface, answer, serving);
+    const etag = serving.representations.etag(held, wanted);
+    if (isNoneMatch(headers["if-none-match"], etag))
+      return sendNotModified(exchange, surface, answer, etag, serving);
+    const representation = await serving.representations.get(held, wanted);
+    if (representation !== undefined) return sendWhole(exchange, surface, answer, representation, serving);
+    // The store has the entry but no longer its body (evicted, or a disk that lost it): that is a miss.
+    lostDigest = held.entry.digest;
+  }
+}
+
+/** The surface's own 404, for what upstream need not be asked about. */
+export function sendNotFound(exchange: Exchange, surface: Surface): Response {
+  const { contentType, body } = surface.notFound;
+  const fields = ["Content-Type", contentType, ...CORS_FIELDS];
+  return send(exchange, surface.route, { status: 404, fields, body, cacheStatus: LOCAL });
+}
+
+function sendWhole(
+  exchange: Exchange,
+  surface: Surface,
+  answer: Answer,
+  representation: Representation,
+  serving: DocumentServing,
+): Response {
+  // PyPI's edge answers OPTIONS with the document and CORS, but without a validator (facts/pypi.md §1.6).
+  const validator = exchange.incoming.method === "OPTIONS" ? [] : ["ETag", representation.etag];
+  return send(exchange, surface.route, {
+    status: 200,
+    fields: [
+      ...representation.fields,
+      ...validator,
+      "Vary",
+      surface.vary,
+      ...freshnessFields(answer, serving),
+    ],
+    body: representation.body,
+    cacheStatus: answer.status,
+    date: answer.held.entry.date,
+  });
+}
+
+function sendNotModified(
+  exchange: Exchange,
+  surface: Surface,
+  answer: Answer,
+  etag: string,
+  serving: DocumentServing,
+): Response {
+  const { entry } = answer.held;
+  const serial = entry.generation > 0 ? [SERIAL_FIELD, String(entry.generation)] : [];
+  return send(exchange, surface.route, {
+    status: 304,
+    fields: [
+      "ETag",
+      etag,
+      "Vary",
+      surface.vary,
+      ...serial,
+      ...CORS_FIELDS,
+      ...freshnessFields(answer, serving),
+    ],
+    body: undefined,
+    cacheStatus: answer.status,
+    date: entry.date,
+  });
+}
+
+function sendAbsent(
+  exchange: Exchange,
+  surface: Surface,
+  answer: Answer,
+  serving: DocumentServing,
+): Response {
+  const { entry } = answer.held;
+  const { contentType, body } = surface.notFound;
+  return send(exchange, surface.route, {
+    status: entry.status,
+    fields: ["Content-Type", contentType, ...CORS_FIELDS, "Age", age(answer, serving)],
+    body,
+    cacheStatus: answer.status,
+    date: entry.date,
+  });
+}
+
+// Long enough not to hammer, short enough that a build goes on when PyPI does (pip waits it out, five times).
+const RETRY_AFTER_SECONDS = 5;
+
+/** Upstream's trouble and nothing held: never a 404, never a 504 (clients.md rules 5 and 6). */
+function sendUnavailable(
+  exchange: Exchange,
+  surface: Surface,
+  resource: Resource,
+  { cause, status }: Unanswered,
+): Response {
+  const seconds =
+    cause.retryAfterMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(cause.retryAfterMs / 1000);
+  const body = {
+    message: `larder holds no answer for ${resource.group} and could not get one from upstream`,
+    cause: cause.failure,
+    detail: cause.message,
+  };
+  const retry = ["Retry-After", String(Math.max(1, seconds)), "Cache-Control", "no-store"];
+  return send(exchange, surface.route, {
+    status: 503,
+    fields: ["Content-Type", "application/json", ...retry, ...CORS_FIELDS],
+    body: Buffer.from(`${JSON.stringify(body)}\n`),
+    cacheStatus: status,
+  });
+}
+
+/**
+ * What a client may still do with the answer. `max-age` is what is left, not the whole lifetime: pip, poetry and pdm
+ * count from `Date`, uv from `Age`, others from when it came, and none of them may hold it for longer than larder would.
+ */
+function freshnessFields(answer: Answer, { cache, clock }: DocumentServing): string[] {
+  const leftMs = cache.remainingMs(answer.held, answer.head);
+  const maxAge = Math.max(0, Math.floor(leftMs / 1000));
+  return ["Cache-Control", `max-age=${maxAge}, public`, "Age", age(answer, { clock })];
+}
+
+function age(answer: Answer, { clock }: Pick<DocumentServing, "clock">): string {
+  return String(Math.floor(ageMs(answer.held.entry, clock.now()) / 1000));
+}
