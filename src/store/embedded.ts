@@ -1,0 +1,316 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Clock, EpochMs } from "../clock.ts";
+import { StoreUnavailable } from "../errors.ts";
+import { mayApply } from "./change-rules.ts";
+import {
+  type Applied,
+  applyChange,
+  type NewBody,
+  ENTRY_OVERHEAD_BYTES,
+  evict,
+  putPieces,
+  sweepLoose,
+} from "./embedded-change.ts";
+import { isBusy } from "./embedded-file.ts";
+import { PIECE_BYTES, PIECES_PER_BODY } from "./embedded-schema.ts";
+import { Session } from "./embedded-session.ts";
+import type { Statements } from "./embedded-statements.ts";
+import type { Awaitable, Change, Entry, Found, Store, StoreSize, Written } from "./store.ts";
+import type { OnSurvived } from "./survived.ts";
+
+/** Up to this size a body is read and written in one go, in under 10 ms; beyond it in slices, with the loop let go. */
+const SYNC_BODY_BYTES = 1024 * 1024;
+const READ_SLICE_PIECES = 4;
+const WRITE_SLICE_BYTES = 2 * PIECE_BYTES;
+/** A read renews an entry's last use only if that is so old: reads stay reads. */
+const USE_RENEWED_AFTER_MS = 60_000;
+const USES_FLUSHED_AFTER_MS = 1_000;
+const MAX_PENDING_USES = 256;
+const REMOVE_BATCH = 64;
+/** Free pages beyond a quarter of the file, and beyond 8 MiB, are given back; the rest is used again. */
+const VACUUM_ABOVE_PAGES = 1_024;
+const VACUUM_SLICE_PAGES = 64;
+
+/** Where the embedded store keeps its file, and how much it may hold. */
+export interface EmbeddedStoreOptions {
+  /** Path of the database; its directory is made where it is missing. SQLite keeps `-wal` and `-shm` beside it. */
+  readonly file: string;
+  /** Bound on the bodies and `ENTRY_OVERHEAD_BYTES` for each entry. */
+  readonly maxBytes: number;
+  readonly clock: Clock;
+  readonly onSurvived: OnSurvived;
+}
+
+/**
+ * Opens the store that needs nothing but a file. Several processes may have it open; `kill -9` loses nothing that
+ * was written. Reads, and bodies up to 1 MiB, answer without a promise.
+ *
+ * An entry larger than `maxBytes` is not stored, its head is. A file that turns out to be no good is put aside, at
+ * the start or later, and a fresh one begun (see `openFile`).
+ *
+ * @throws Error (from node:fs or node:sqlite) when the file can be neither read nor made
+ */
+export function openEmbeddedStore(options: EmbeddedStoreOptions): Store {
+  return new EmbeddedStore(options);
+}
+
+/**
+ * A body is written first, in as many transactions as it takes, and noted as loose; then, in one transaction, the
+ * entry that refers to it is written and the note removed; the body it replaces becomes loose and is removed behind.
+ * Body ids are never used twice. So whoever reads finds the bytes of the entry's own digest, all of them, or none.
+ */
+class EmbeddedStore implements Store {
+  readonly #options: EmbeddedStoreOptions;
+  readonly #session: Session;
+  #isClosed = false;
+  /** Uses to be written down, with the next write or soon. */
+  readonly #uses = new Map<string, { readonly group: string; readonly name: string; readonly at: EpochMs }>();
+  #cancelFlush: (() => void) | undefined;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #isSweeping = false;
+
+  constructor(options: EmbeddedStoreOptions) {
+    this.#options = options;
+    this.#session = new Session(options);
+    this.#sweepBehind();
+  }
+
+  read(group: string, name: string): Found {
+    const { head, entry, usedAt } = this.#session.query((sql) => sql.found(group, name));
+    if (entry !== undefined) this.#noteRead(group, name, usedAt);
+    return { head, entry };
+  }
+
+  readBody(entry: Entry): Awaitable<Buffer | undefined> {
+    const { group, name, digest } = entry;
+    const held = this.#session.query((sql) => sql.body(group, name, digest));
+    if (held === undefined) return undefined;
+    this.#noteRead(group, name, held.usedAt);
+    if (held.bytes > SYNC_BODY_BYTES) return this.#track(this.#readLarge(held.body, held.bytes));
+    const pieces = this.#session.query((sql) => sql.pieces(held.body, 0, PIECES_PER_BODY)).map(bufferOf);
+    const body = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
+    return body.length === held.bytes ? body : undefined;
+  }
+
+  write(change: Change): Awaitable<Written> {
+    const { entry, body, ...headOnly } = change;
+    if (entry === undefined) return this.#commit(headOnly, undefined);
+    if ((body?.length ?? 0) + ENTRY_OVERHEAD_BYTES > this.#options.maxBytes)
+      return this.#commit(headOnly, undefined);
+    if (body === undefined) return this.#commit(change, undefined);
+    if (body.length <= SYNC_BODY_BYTES) return this.#commit(change, { bytes: body });
+    return this.#track(this.#writeLarge(change, entry, body));
+  }
+
+  touch(entries: Iterable<{ readonly group: string; readonly name: string }>): void {
+    for (const { group, name } of entries) this.#noteUse(group, name);
+  }
+
+  remove(group: string): Awaitable<void> {
+    return this.#then(this.#removeBatch(group), (isMore) =>
+      isMore ? this.#track(this.#removeRest(group)) : undefined,
+    );
+  }
+
+  size(): StoreSize {
+    return this.#session.query((sql) => sql.tally());
+  }
+
+  close(): Awaitable<void> {
+    if (this.#isClosed) return;
+    this.#flushUses();
+    this.#isClosed = true;
+    this.#cancelFlush?.();
+    if (this.#underWay.size === 0) return this.#session.close();
+    return Promise.allSettled(this.#underWay).then(() => this.#session.close());
+  }
+
+  // ---- bodies too large for one go
+
+  async #readLarge(body: number, length: number): Promise<Buffer | undefined> {
+    const whole = Buffer.allocUnsafe(length);
+    let filled = 0;
+    for (let index = 0; filled < length; index += READ_SLICE_PIECES) {
+      const pieces = this.#session.query((sql) => sql.pieces(body, index, index + READ_SLICE_PIECES));
+      if (pieces.length === 0) return undefined; // removed while it was being read
+      for (const piece of pieces) filled += bufferOf(piece).copy(whole, filled);
+      await nextTurn();
+    }
+    return whole;
+  }
+
+  async #writeLarge(change: Change, entry: Entry, bytes: Buffer): Promise<Written> {
+    const { group } = change;
+    const stored = this.#session.query((sql) => sql.head(group));
+    if (!mayApply(stored, change)) return "refused";
+    if (this.#session.query((sql) => sql.body(group, entry.name, entry.digest)) !== undefined) {
+      return await this.#commit(change, undefined);
+    }
+    const body = await this.#session.transact((sql) => {
+      const id = sql.nextBody();
+      sql.putLoose(id, this.#options.clock.now());
+      return id;
+    });
+    try {
+      for (let at = 0; at < bytes.length; at += WRITE_SLICE_BYTES) {
+        const to = Math.min(at + WRITE_SLICE_BYTES, bytes.length);
+        await this.#session.transact((sql) => putPieces(sql, body, bytes, at, to), to - at);
+        await nextTurn();
+      }
+      return await this.#commit(change, { body, length: bytes.length });
+    } catch (error) {
+      await this.#giveUp(body);
+      throw error;
+    }
+  }
+
+  async #giveUp(body: number): Promise<void> {
+    try {
+      await this.#session.transact((sql) => sql.putLoose(body, 0));
+      this.#sweepBehind();
+    } catch (error) {
+      // It is noted as being written: a later sweep takes it for abandoned.
+      this.#options.onSurvived("store: body left behind", String(body), error);
+    }
+  }
+
+  // ---- changes
+
+  #commit(change: Change, newBody: NewBody | undefined): Awaitable<Written> {
+    const { clock, maxBytes } = this.#options;
+    const outcome = this.#session.transact((sql) => {
+      this.#writeUses(sql);
+      if (newBody !== undefined && "body" in newBody && !sql.dropLoose(newBody.body)) {
+        throw new StoreUnavailable(`${change.group}: the body was swept away while it was being written`);
+      }
+      const applied = applyChange(sql, change, newBody, clock.now());
+      const isOver = evict(sql, maxBytes, applied.keep);
+      return { ...applied, isOver, hasLoose: sweepLoose(sql, clock.now()) };
+    }, inlineBytes(newBody));
+    return this.#then(outcome, ({ applied, keep, isOver, hasLoose }) => {
+      if (hasLoose) this.#sweepBehind();
+      return isOver ? this.#track(this.#makeRoom({ applied, keep })) : applied ? "written" : "refused";
+    });
+  }
+
+  async #makeRoom({ applied, keep }: Applied): Promise<Written> {
+    let isOver = true;
+    while (isOver) {
+      await nextTurn();
+      isOver = await this.#session.transact((sql) => {
+        const isStillOver = evict(sql, this.#options.maxBytes, keep);
+        sweepLoose(sql, this.#options.clock.now());
+        return isStillOver;
+      });
+    }
+    this.#sweepBehind();
+    return applied ? "written" : "refused";
+  }
+
+  /** @returns true when there are entries left */
+  #removeBatch(group: string): Awaitable<boolean> {
+    return this.#session.transact((sql) => {
+      sql.dropHead(group);
+      const ids = sql.idsOfGroup(group, REMOVE_BATCH);
+      for (const id of ids) sql.dropEntry(id);
+      if (sweepLoose(sql, this.#options.clock.now())) this.#sweepBehind();
+      return ids.length === REMOVE_BATCH;
+    });
+  }
+
+  async #removeRest(group: string): Promise<void> {
+    while (await this.#removeBatch(group)) await nextTurn();
+  }
+
+  // ---- last use
+
+  #noteRead(group: string, name: string, usedAt: EpochMs): void {
+    if (this.#options.clock.now() - usedAt >= USE_RENEWED_AFTER_MS) this.#noteUse(group, name);
+  }
+
+  #noteUse(group: string, name: string): void {
+    this.#uses.set(`${group}\0${name}`, { group, name, at: this.#options.clock.now() });
+    if (this.#uses.size >= MAX_PENDING_USES) this.#flushUses();
+    else this.#cancelFlush ??= this.#options.clock.after(USES_FLUSHED_AFTER_MS, () => this.#flushUses());
+  }
+
+  #flushUses(): void {
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
+    if (this.#uses.size === 0) return;
+    try {
+      this.#session.transactNow((sql) => this.#writeUses(sql));
+    } catch (error) {
+      // Eviction is a little less true. The next write takes them along, unless they are too many by now.
+      if (this.#uses.size >= MAX_PENDING_USES) this.#uses.clear();
+      if (!isBusy(error)) this.#options.onSurvived("store: last uses not written", this.#options.file, error);
+    }
+  }
+
+  #writeUses(sql: Statements): void {
+    for (const { group, name, at } of this.#uses.values()) sql.use(group, name, at);
+    this.#uses.clear();
+  }
+
+  // ---- room
+
+  /** Removes loose bodies and gives free pages back, slice by slice, until there is nothing left to do. */
+  #sweepBehind(): void {
+    if (this.#isSweeping || this.#isClosed) return;
+    this.#isSweeping = true;
+    const sweep = this.#sweep()
+      .catch((error: unknown) => this.#options.onSurvived("store: sweep", this.#options.file, error))
+      .finally(() => {
+        this.#isSweeping = false;
+      });
+    void this.#track(sweep);
+  }
+
+  async #sweep(): Promise<void> {
+    const { clock, maxBytes } = this.#options;
+    let done: "nothing" | "swept" | "vacuumed";
+    do {
+      await nextTurn();
+      done = await this.#session.transact((sql) => {
+        // The bound may be lower than it was when the file was last open.
+        const isOver = evict(sql, maxBytes, 0);
+        if (sweepLoose(sql, clock.now()) || isOver) return "swept";
+        return vacuum(sql) ? "vacuumed" : "nothing";
+      });
+      // The file gets shorter only with a checkpoint.
+      if (done === "vacuumed") this.#session.checkpoint();
+    } while (done !== "nothing" && !this.#isClosed);
+  }
+
+  // ---- what is sync stays sync
+
+  #then<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
+    return value instanceof Promise ? this.#track(value.then(next)) : next(value);
+  }
+
+  /** So that `close` waits for it. */
+  #track<T>(work: Promise<T>): Promise<T> {
+    const end = (): void => void this.#underWay.delete(work);
+    this.#underWay.add(work);
+    work.then(end, end); // its failure is told to whoever holds `work`
+    return work;
+  }
+}
+
+/** @returns true when there is more to give back */
+function vacuum(sql: Statements): boolean {
+  const { free, pages } = sql.freePages();
+  if (free < VACUUM_ABOVE_PAGES || free < pages / 4) return false;
+  sql.vacuum(VACUUM_SLICE_PAGES);
+  return true;
+}
+
+/** How much of a body is written with its entry. */
+function inlineBytes(newBody: NewBody | undefined): number {
+  return newBody !== undefined && "bytes" in newBody ? newBody.bytes.length : 0;
+}
+
+/** The same bytes, seen as a Buffer. */
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
