@@ -31,8 +31,8 @@ export interface Larder {
   close(): Promise<void>;
 }
 
-// Longer than any request to a healthy disk takes; a disk that hangs must not hang the requests.
-const EMBEDDED_BUDGET_MS = 2_000;
+// Longer than a write waits for another process' lock (2.5 s); a disk that hangs must not hang the requests.
+const EMBEDDED_BUDGET_MS = 3_000;
 
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;

@@ -56,13 +56,17 @@ describe("the process", () => {
   it.each(["SIGTERM", "SIGINT"] as const)(
     "on %s answers what is under way, and ends with 0",
     async (signal) => {
-      const { url, end } = await start();
+      const { url } = await start();
       const gate = upstream.hold();
       const waiting = fetchRaw(url, DEMO);
       await upstream.arrived(1);
-      const ended = end(signal);
+      const ended = larder?.end(signal);
       await expect
-        .poll(() => fetchRaw(url, "/healthz").catch((error: NodeJS.ErrnoException) => error.code))
+        .poll(() =>
+          fetchRaw(url, "/healthz").catch((error: unknown) =>
+            error instanceof Error && "code" in error ? error.code : error,
+          ),
+        )
         .toBe("ECONNREFUSED");
       gate.release();
       const { status, headers } = await waiting;
@@ -105,11 +109,11 @@ describe("the process", () => {
   });
 
   it("writes one line for each request, with no secret in it", async () => {
-    const { url, end, output } = await start();
+    const { url, output } = await start();
     const headers = { authorization: "Basic c2VjcmV0", "user-agent": "pip/26.3" };
     await fetchRaw(url, `${DEMO}?token=secret`, { headers });
     await fetchRaw(url, DEMO);
-    await end("SIGTERM");
+    await larder?.end("SIGTERM");
     const lines = output()
       .trim()
       .split("\n")

@@ -96,10 +96,17 @@ class EmbeddedStore implements Store {
     const { entry, body, ...headOnly } = change;
     if (entry === undefined) return this.#commit(headOnly, undefined);
     if ((body?.length ?? 0) + ENTRY_OVERHEAD_BYTES > this.#options.maxBytes)
-      return this.#commit(headOnly, undefined);
+      return this.#refuseTooLarge(headOnly);
     if (body === undefined) return this.#commit(change, undefined);
     if (body.length <= SYNC_BODY_BYTES) return this.#commit(change, { bytes: body });
     return this.#track(this.#writeLarge(change, entry, body));
+  }
+
+  /** What the group has learnt is kept; the entry is not, and nobody shall say that it was. */
+  #refuseTooLarge(headOnly: Change): Awaitable<Written> {
+    return this.#then(this.#commit(headOnly, undefined), (written) =>
+      written === "written" ? "failed" : written,
+    );
   }
 
   touch(entries: Iterable<{ readonly group: string; readonly name: string }>): void {

@@ -27,7 +27,7 @@ export type RedisTarget =
   | (Access & { readonly kind: "cluster"; readonly nodes: readonly RedisAddress[] });
 
 /** What REDIS_URL accepts, for error messages and the README. */
-export const REDIS_URL_FORMS: readonly string[] = [
+const REDIS_URL_FORMS: readonly string[] = [
   "redis://[user:password@]host[:6379][/db]",
   "redis+sentinel://[user:password@]host[:26379],host…/master-name[/db][?sentinel-username=…&sentinel-password=…]",
   "redis+cluster://[user:password@]host[:6379],host…",
