@@ -3,7 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeConfig, optionsTable, readConfig, type Config, type Environment } from "../../src/config/config.ts";
+import {
+  describeConfig,
+  optionsTable,
+  readConfig,
+  type Config,
+  type Environment,
+} from "../../src/config/config.ts";
 import { editDistance, nearestName } from "../../src/config/names.ts";
 import { duration, showDuration, showSize, size } from "../../src/config/values.ts";
 import { ConfigError } from "../../src/errors.ts";
