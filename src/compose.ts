@@ -5,6 +5,7 @@ import { cacheStatusWord } from "./cache/cache-status.ts";
 import { Memory } from "./cache/memory.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Config, describeConfig } from "./config/config.ts";
+import { UpstreamUnavailable } from "./errors.ts";
 import { headProbe } from "./mirrors/head-probe.ts";
 import { createMirrors, type Mirrors, type MirrorState } from "./mirrors/mirrors.ts";
 import { createLog, type Log } from "./ops/log.ts";
@@ -85,7 +86,14 @@ export function compose(
     lifetimes: config,
     patienceMs: config.patienceMs,
     lowerAfterMs: config.lowerSerialMs,
-    onSurvived,
+    onFailure: (key, error) => {
+      // What upstream did is told in a word; a fault of larder's own needs its trace.
+      const told =
+        error instanceof UpstreamUnavailable
+          ? { failure: error.failure, status: error.status, detail: error.message }
+          : { err: error };
+      log.warn({ key, ...told }, "upstream gave no answer");
+    },
     onLowerGeneration: (key, known, answered, outcome) => {
       metrics.survived(`lower-serial-${outcome}`);
       log.warn({ key, known, answered, outcome }, "upstream answered with a lower serial");
@@ -95,6 +103,7 @@ export function compose(
     cache,
     clock,
     filesUpstream: config.filesUpstreamUrl,
+    indexUpstream: config.upstreamUrl,
     maxDocumentBytes: config.maxDocumentBytes,
   });
   const documents = new Documents({

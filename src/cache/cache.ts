@@ -36,7 +36,11 @@ export interface Answer {
   readonly held: Held;
   readonly head: Head;
   readonly status: CacheStatus;
+  /** Freshness left, for max-age; negative once stale. */
+  readonly ttlMs: Ms;
 }
+
+type Outcome = Omit<Extract<CacheStatus, { kind: "forward" }>, "kind" | "ttlMs">;
 
 export interface CacheOptions {
   readonly store: Store;
@@ -47,8 +51,8 @@ export interface CacheOptions {
   readonly patienceMs: Ms;
   /** How long upstream must keep answering with a lower generation until it is believed. */
   readonly lowerAfterMs: Ms;
-  /** Told of a failure that no client was shown: what was being done, for which key, and why it failed. */
-  readonly onSurvived: (what: string, key: string, error: unknown) => void;
+  /** Told of each forward that failed, once, whoever waits for it: for which key, and why. */
+  readonly onFailure: (key: string, error: unknown) => void;
   readonly onLowerGeneration: OnLowerGeneration;
 }
 
@@ -97,11 +101,6 @@ export class Cache {
     this.#tiers.keepRepresentation(held, key, representation);
   }
 
-  /** Freshness left, for max-age and ttl; negative once stale. */
-  remainingMs(held: Held, head: Head): Ms {
-    return remainingMs(held.entry, head, this.#options.lifetimes, this.#options.clock.now());
-  }
-
   /** To be called now and then: see `Tiers.touchStore`. */
   touchStore(): Promise<void> {
     return this.#tiers.touchStore();
@@ -117,86 +116,73 @@ export class Cache {
 
   #decide(resource: Resource, ask: Ask, found: HeldWithHead): Awaitable<Answer> {
     const now = this.#options.clock.now();
-    const decision = reuse(found.held.entry, found.head, this.#options.lifetimes, now, ask.noCache);
-    if (decision === "fresh") return this.#hit(found);
+    const lifetimes = this.#lifetimesOf(resource);
+    const decision = reuse(found.held.entry, found.head, lifetimes, now, ask.noCache);
+    if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
       if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, found);
-      return this.#hit(found);
+      return this.#hit(resource, found);
     }
-    if (this.#wasAskedInVain(resource, now) && this.#mayServeStale(found))
-      return this.#hit(found, "asked-in-vain");
+    if (this.#wasAskedInVain(resource, now) && this.#mayServeStale(resource, found)) {
+      return this.#hit(resource, found, "asked-in-vain");
+    }
     return this.#forward(resource, ask, found);
   }
 
-  #hit(found: HeldWithHead, detail?: string): Answer {
-    return { ...found, status: { kind: "hit", ttlMs: this.remainingMs(found.held, found.head), detail } };
+  #hit(resource: Resource, found: HeldWithHead, detail?: string): Answer {
+    const ttlMs = this.#remainingMs(resource, found);
+    return { ...found, ttlMs, status: { kind: "hit", ttlMs, detail } };
   }
 
   #validateBehind(resource: Resource, found: HeldWithHead): void {
-    const flight = this.#fly(resource, found);
-    if (!flight.collapsed) this.#surviveFailure(flight, resource);
+    if (this.#flights.isUp(flightKey(resource))) return;
+    this.#fly(resource, found).result.catch(() => undefined); // #fill has reported it
   }
 
   async #forward(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Promise<Answer> {
     const flight = this.#fly(resource, found);
-    const fwd = this.#forwardReason(found, ask);
-    const standIn = found !== undefined && this.#mayServeStale(found) ? found : undefined;
+    const { collapsed } = flight;
+    const fwd = this.#forwardReason(resource, ask, found);
+    const standIn = found !== undefined && this.#mayServeStale(resource, found) ? found : undefined;
     try {
-      if (standIn === undefined) return this.#forwarded(await flight.result, fwd, flight.collapsed);
-      const filled = await this.#withPatience(flight);
-      if (filled !== undefined) return this.#forwarded(filled, fwd, flight.collapsed);
-      this.#surviveFailure(flight, resource);
-      return this.#standIn(standIn, fwd, flight.collapsed, undefined, "patience");
+      const filled = standIn === undefined ? await flight.result : await this.#withPatience(flight);
+      if (filled !== undefined) {
+        const { fwdStatus, stored, isKept } = filled;
+        const detail = isKept ? "lower-generation" : undefined;
+        return this.#forwarded(resource, filled, { fwd, fwdStatus, stored, collapsed, detail });
+      }
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable)) throw error;
-      return this.#failed(standIn, fwd, flight.collapsed, error);
+      const outcome = { fwd, fwdStatus: error.status, stored: false, collapsed, detail: error.failure };
+      if (standIn !== undefined) return this.#forwarded(resource, standIn, outcome);
+      throw new Unanswered(error, { kind: "forward", ...outcome, ttlMs: undefined });
     }
+    if (standIn === undefined) throw new Error("patience without anything to stand in");
+    const outcome = { fwd, fwdStatus: undefined, stored: false, collapsed, detail: "patience" };
+    return this.#forwarded(resource, standIn, outcome);
   }
 
-  #failed(
-    standIn: HeldWithHead | undefined,
-    fwd: ForwardReason,
-    collapsed: boolean,
-    error: UpstreamUnavailable,
-  ): Answer {
-    const { status, failure } = error;
-    if (standIn !== undefined) return this.#standIn(standIn, fwd, collapsed, status, failure);
-    throw new Unanswered(error, {
-      kind: "forward",
-      fwd,
-      fwdStatus: status,
-      stored: false,
-      collapsed,
-      ttlMs: undefined,
-      detail: failure,
-    });
+  #forwarded(resource: Resource, { held, head }: HeldWithHead, outcome: Outcome): Answer {
+    const ttlMs = this.#remainingMs(resource, { held, head });
+    return { held, head, ttlMs, status: { kind: "forward", ...outcome, ttlMs } };
   }
 
-  #forwardReason(found: HeldWithHead | undefined, ask: Ask): ForwardReason {
+  #forwardReason(resource: Resource, ask: Ask, found: HeldWithHead | undefined): ForwardReason {
     if (found === undefined) return "miss";
-    return ask.noCache && this.remainingMs(found.held, found.head) > 0 ? "request" : "stale";
+    return ask.noCache && this.#remainingMs(resource, found) > 0 ? "request" : "stale";
   }
 
-  #forwarded(filled: Filled, fwd: ForwardReason, collapsed: boolean): Answer {
-    const { held, head, fwdStatus, stored, isKept } = filled;
-    const detail = isKept ? "lower-generation" : undefined;
-    const ttlMs = this.remainingMs(held, head);
-    return { held, head, status: { kind: "forward", fwd, fwdStatus, stored, collapsed, ttlMs, detail } };
+  #lifetimesOf({ freshMs }: Resource): Lifetimes {
+    const { lifetimes } = this.#options;
+    return freshMs === undefined ? lifetimes : { ...lifetimes, freshMs };
   }
 
-  #standIn(
-    found: HeldWithHead,
-    fwd: ForwardReason,
-    collapsed: boolean,
-    fwdStatus: number | undefined,
-    detail: string,
-  ): Answer {
-    const ttlMs = this.remainingMs(found.held, found.head);
-    return { ...found, status: { kind: "forward", fwd, fwdStatus, stored: false, collapsed, ttlMs, detail } };
+  #remainingMs(resource: Resource, { held, head }: HeldWithHead): Ms {
+    return remainingMs(held.entry, head, this.#lifetimesOf(resource), this.#options.clock.now());
   }
 
-  #mayServeStale(found: HeldWithHead): boolean {
-    return mayServeStale(found.held.entry, found.head, this.#options.lifetimes, this.#options.clock.now());
+  #mayServeStale(resource: Resource, { held, head }: HeldWithHead): boolean {
+    return mayServeStale(held.entry, head, this.#lifetimesOf(resource), this.#options.clock.now());
   }
 
   /** @returns undefined when patience ended first. Counted from the flight's start: nobody waits twice for it. */
@@ -213,12 +199,6 @@ export class Cache {
     } finally {
       cancel();
     }
-  }
-
-  #surviveFailure(flight: Flight<Filled>, resource: Resource): void {
-    flight.result.catch((error: unknown) => {
-      this.#options.onSurvived("validate", flightKey(resource), error);
-    });
   }
 
   #wasAskedInVain(resource: Resource, now: EpochMs): boolean {
@@ -244,6 +224,7 @@ export class Cache {
       return filled;
     } catch (error) {
       this.#noteInVain(resource);
+      this.#options.onFailure(flightKey(resource), error);
       throw error;
     }
   }

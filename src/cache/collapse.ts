@@ -31,9 +31,9 @@ export class Collapse<T> {
     return { result: this.#follow(key, flight, work), startedAt: flight.startedAt, collapsed: true };
   }
 
-  /** How many keys are being forwarded. */
-  get size(): number {
-    return this.#flights.size;
+  /** Whether this key is being forwarded. */
+  isUp(key: string): boolean {
+    return this.#flights.has(key);
   }
 
   #lead(key: string, work: () => Promise<T>): { readonly result: Promise<T>; readonly startedAt: EpochMs } {

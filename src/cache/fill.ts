@@ -8,6 +8,8 @@ import type { Tiers } from "./tiers.ts";
 export interface Resource {
   readonly group: string;
   readonly name: string;
+  /** Its own freshness lifetime, where it is not the general one. */
+  readonly freshMs?: Ms;
   /**
    * Asks upstream; with `held`, whether that is still current.
    * @throws UpstreamUnavailable when upstream could not be asked or did not make sense

@@ -5,6 +5,11 @@ import type { Entry, Head } from "../store/store.ts";
 export interface Lifetimes {
   /** Served without asking upstream (RFC 9111 §4.2.1). */
   readonly freshMs: Ms;
+  /**
+   * How long an entry may be fresh on its group's word alone: another entry of the same generation was confirmed since.
+   * Beyond it, it needs a confirmation of its own, for an equal generation does not prove an equal body.
+   */
+  readonly ownCheckMs: Ms;
   /** After that: served at once while upstream is asked (RFC 5861 §3). */
   readonly staleWhileRevalidateMs: Ms;
   /** After becoming stale: served when upstream fails or is slow (RFC 5861 §4). */
@@ -52,8 +57,16 @@ export function isSuperseded(entry: Entry, head: Head): boolean {
  */
 export function remainingMs(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): Ms {
   if (entry.confirmedAt - now > CLOCK_SKEW_MS) return 0;
-  const left = freshnessLifetimeMs(entry, head, lifetimes) - ageMs(entry, now);
-  return isSuperseded(entry, head) ? Math.min(left, 0) : left;
+  const ownMs = freshnessLifetimeMs(entry, head, lifetimes) - ageMs(entry, now);
+  if (isSuperseded(entry, head)) return Math.min(ownMs, 0);
+  return Math.max(ownMs, remainingByGroupMs(entry, head, lifetimes, now));
+}
+
+/** The freshness that another entry's confirmation lends. Without generations a group's word says nothing of its entries. */
+function remainingByGroupMs(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): Ms {
+  if (isNegative(entry) || entry.generation === 0 || entry.generation !== head.generation) return -Infinity;
+  const byGroupMs = lifetimes.freshMs - (now - head.confirmedAt);
+  return Math.min(byGroupMs, lifetimes.ownCheckMs - ageMs(entry, now));
 }
 
 /** The decision of a lookup that found something. `noCache`: the request asks for validation (RFC 9111 §5.2.1.4). */

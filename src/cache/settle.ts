@@ -182,9 +182,12 @@ function confirmed(head: Head, generation: number, at: EpochMs): Head {
     generation,
     advancedAt: generation > head.generation ? at : head.advancedAt,
     confirmedAt: Math.max(head.confirmedAt, at),
-    // The group was said to be gone and is back: that 404, and what was confirmed before it, is to be asked again.
+    // The group was said to be gone and is back: that 404 is to be asked again. With generations, a newer one says so;
+    // an equal one may be of a project that has pages but no document (facts/pypi.md, trap 12).
     invalidatedAt:
-      head.invalidatedAt > head.confirmedAt ? Math.max(head.invalidatedAt, at) : head.invalidatedAt,
+      generation === 0 && head.invalidatedAt > head.confirmedAt
+        ? Math.max(head.invalidatedAt, at)
+        : head.invalidatedAt,
     lowerSince: 0,
   };
 }

@@ -34,6 +34,7 @@ export interface Config {
   readonly trustedProxies: TrustedProxies;
   readonly offline: boolean;
   readonly freshMs: Ms;
+  readonly ownCheckMs: Ms;
   readonly staleWhileRevalidateMs: Ms;
   /** Infinity for no limit. */
   readonly staleIfErrorMs: Ms;
@@ -185,6 +186,16 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     help: "how long after upstream's word an answer is served without asking again",
     reason:
       "PyPI allows clients 10m (Simple) to 15m (JSON), so nobody sees less fresh answers than from PyPI",
+  },
+  ownCheckMs: {
+    env: "LARDER_OWN_CHECK",
+    kind: duration(),
+    fallback: "15m",
+    help:
+      "how long an answer may be fresh because another of the project, of the same serial, was confirmed since; then it " +
+      "needs upstream's own word",
+    reason:
+      "PyPI's max-age for documents; some changes (vulnerabilities, ownership) leave the serial as it is",
   },
   staleWhileRevalidateMs: {
     env: "LARDER_STALE_WHILE_REVALIDATE",

@@ -15,3 +15,15 @@ export function asksNoCache(cacheControl: string | undefined, pragma: string | u
   if (cacheControl !== undefined) return /(?:^|[,\s])no-cache(?:$|[,\s;])/i.test(cacheControl);
   return pragma !== undefined && /no-cache/i.test(pragma);
 }
+
+/**
+ * Whether an If-Modified-Since lets the answer be sent (RFC 9110 §13.1.3): it is later than that, or one of the two
+ * is no date. For a request without If-None-Match.
+ *
+ * @param lastModified an HTTP-date, undefined where upstream sent none
+ */
+export function isModifiedSince(header: string | undefined, lastModified: string | undefined): boolean {
+  if (header === undefined || lastModified === undefined) return true;
+  const [since, modified] = [Date.parse(header), Date.parse(lastModified)];
+  return Number.isNaN(since) || Number.isNaN(modified) || modified > since;
+}

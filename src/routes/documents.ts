@@ -162,12 +162,11 @@ function sendUnavailable(
  * What a client may still do with the answer. `max-age` is what is left, not the whole lifetime: pip, poetry and pdm
  * count from `Date`, uv from `Age`, others from when it came, and none of them may hold it for longer than larder would.
  */
-function freshnessFields(answer: Answer, { cache, clock }: DocumentServing): string[] {
-  const leftMs = cache.remainingMs(answer.held, answer.head);
-  const maxAge = Math.max(0, Math.floor(leftMs / 1000));
-  return ["Cache-Control", `max-age=${maxAge}, public`, "Age", age(answer, { clock })];
+function freshnessFields(answer: Answer, serving: DocumentServing): string[] {
+  const maxAge = Math.max(0, Math.floor(answer.ttlMs / 1000));
+  return ["Cache-Control", `max-age=${maxAge}, public`, "Age", age(answer, serving)];
 }
 
-function age(answer: Answer, { clock }: Pick<DocumentServing, "clock">): string {
+function age(answer: Answer, { clock }: DocumentServing): string {
   return String(Math.floor(ageMs(answer.held.entry, clock.now()) / 1000));
 }

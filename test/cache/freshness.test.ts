@@ -4,6 +4,7 @@ import { entryWith, headWith } from "./entries.ts";
 
 const lifetimes: Lifetimes = {
   freshMs: 100_000,
+  ownCheckMs: 130_000,
   staleWhileRevalidateMs: 50_000,
   staleIfErrorMs: Infinity,
   negativeMs: 60_000,
@@ -60,6 +61,16 @@ describe("reuse", () => {
   it("ends a 404 at once when a newer fact arrives", () => {
     const negative = entryWith({ status: 404, generation: 0 });
     expect(reuse(negative, headWith({ generation: 1, advancedAt: 5 }), lifetimes, 6, false)).toBe("validate");
+  });
+
+  it("is fresh on the word of another document of the same serial, but not for longer than its own check allows", () => {
+    const head = headWith({ confirmedAt: 90_000 });
+    expect(reuse(entryWith(), head, lifetimes, 129_999, false)).toBe("fresh");
+    expect(reuse(entryWith(), head, lifetimes, 130_000, false)).toBe("stale-while-revalidate");
+    const other = headWith({ confirmedAt: 90_000, generation: 11 });
+    expect(reuse(entryWith(), other, lifetimes, 110_000, false)).not.toBe("fresh");
+    const noSerials = headWith({ confirmedAt: 90_000, generation: 0 });
+    expect(reuse(entryWith({ generation: 0 }), noSerials, lifetimes, 110_000, false)).not.toBe("fresh");
   });
 
   it("validates everything of a project confirmed before its 404", () => {

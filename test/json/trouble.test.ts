@@ -129,7 +129,7 @@ describe("with a stale copy held", () => {
       expect(stale.headers["cache-control"]).toBe("max-age=0, public");
       if (afterMs !== undefined) {
         await passTime(afterMs);
-        await larder.logged((line) => line.what === "validate" && JSON.stringify(line.err).includes(cause));
+        await larder.logged((line) => line.msg === "upstream gave no answer" && line.failure === cause);
       }
       upstream.clearFaults();
       larder.clock.advance(60_000);
