@@ -13,9 +13,13 @@ export interface JsonEvents {
   /** A string that is a value. */
   string(start: number, end: number): void;
   number(start: number, end: number): void;
-  open(container: "object" | "array"): void;
-  /** The container that was opened last and is not closed yet, ends. */
-  close(): void;
+  /** @param start where its bracket stands */
+  open(container: "object" | "array", start: number): void;
+  /**
+   * The container that was opened last and is not closed yet, ends.
+   * @param end behind its bracket
+   */
+  close(end: number): void;
 }
 
 const QUOTE = 0x22;
@@ -138,13 +142,13 @@ export class JsonScanner {
     if (this.#depth === MAX_DEPTH) this.#fail(`no more than ${MAX_DEPTH} levels`);
     this.#depth++;
     this.#isObject[this.#depth] = container === "object" ? 1 : 0;
-    this.#events.open(container);
+    this.#events.open(container, this.#at);
     return this.#step(container === "object" ? "a key or '}'" : "a value or ']'");
   }
 
   #close(): Expected {
     this.#depth--;
-    this.#events.close();
+    this.#events.close(this.#at + 1);
     return this.#step(this.#depth === 0 ? "nothing more" : "',' or the close");
   }
 

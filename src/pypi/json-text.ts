@@ -1,3 +1,5 @@
+import type { TextSyntax } from "./url-moves.ts";
+
 const BACKSLASH = 0x5c;
 const LOWER_U = 0x75;
 
@@ -52,3 +54,6 @@ export function decodeText(bytes: Buffer, start: number, end: number): string {
 export function encodeText(text: string): Buffer {
   return Buffer.from(JSON.stringify(text).slice(1, -1));
 }
+
+/** How JSON writes the contents of a string. */
+export const JSON_TEXT: TextSyntax = { afterPrefix, encode: encodeText };

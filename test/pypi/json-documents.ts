@@ -5,15 +5,15 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 export const FILES_HOST = "https://files.pythonhosted.org";
 
 /** A JSON object in which names may come twice, any name may come, and nothing is moved. */
-interface Members {
+export interface Members {
   readonly members: readonly (readonly [name: string, value: Node])[];
 }
-type Node = string | number | boolean | null | readonly Node[] | Members;
+export type Node = string | number | boolean | null | readonly Node[] | Members;
 
 /** Picks spellings: a fixed row of small numbers, over and over. */
-type Pick = (of: number) => number;
+export type Pick = (of: number) => number;
 
-const picker = (row: readonly number[]): Pick => {
+export const picker = (row: readonly number[]): Pick => {
   let at = 0;
   return (of) => (row[at++ % row.length] ?? 0) % of;
 };
@@ -31,7 +31,7 @@ const spellString = (text: string, pick: Pick): string =>
 const spellSpace = (pick: Pick): string => ["", "", "", " ", "\n  ", "\r\n\t"][pick(6)]!;
 
 /** A node as JSON in one of the many ways it may be written: escapes and white space are picked. */
-function spell(node: Node, pick: Pick): string {
+export function spell(node: Node, pick: Pick): string {
   const space = () => spellSpace(pick);
   if (typeof node === "string") return spellString(node, pick);
   if (typeof node !== "object" || node === null) return JSON.stringify(node);
@@ -61,7 +61,11 @@ const urlText = fc.oneof(
     "",
   ),
 );
-const text = fc.oneof(urlText, fc.string({ unit: "binary" }), fc.constantFrom('"url":', "\\", "\u0000\n"));
+export const text = fc.oneof(
+  urlText,
+  fc.string({ unit: "binary" }),
+  fc.constantFrom('"url":', "\\", "\u0000\n"),
+);
 const leaf = fc.oneof(
   text,
   fc.boolean(),
@@ -86,11 +90,11 @@ const name = fc.oneof(
   fc.constantFrom("__proto__", "constructor", "2013", "1", "1.0", ""),
   fc.string(),
 );
-const members = (value: fc.Arbitrary<Node>, names = name): fc.Arbitrary<Node> =>
+export const members = (value: fc.Arbitrary<Node>, names = name): fc.Arbitrary<Node> =>
   fc.array(fc.tuple(names, value), { maxLength: 4 }).map((list) => ({ members: list }));
 
 /** Anything, full of names that mean something elsewhere. */
-const anything: fc.Arbitrary<Node> = fc.letrec<{ node: Node }>((tie) => ({
+export const anything: fc.Arbitrary<Node> = fc.letrec<{ node: Node }>((tie) => ({
   node: fc.oneof(
     { maxDepth: 4, withCrossShrink: true },
     leaf,
@@ -122,12 +126,12 @@ export const pypiDocument: fc.Arbitrary<Buffer> = fc
   .tuple(fc.array(topMember, { maxLength: 6 }), fc.array(fc.nat(), { minLength: 1, maxLength: 40 }))
   .map(([list, row]) => Buffer.from(spell({ members: list }, picker(row))));
 
-type Tree = Record<string, unknown>;
+export type Tree = Record<string, unknown>;
 
-const isObject = (value: unknown): value is Tree =>
+export const isObject = (value: unknown): value is Tree =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const own = (value: unknown, key: string): unknown =>
+export const own = (value: unknown, key: string): unknown =>
   isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 
 export function parse(bytes: Buffer): Tree {
@@ -154,9 +158,14 @@ export function expectedView(tree: Tree): { lastSerial: number | undefined; vers
   };
 }
 
-/** The recorded answers of PyPI beside the checkout, by name; none where they are not there. */
+/** The recorded documents of the JSON API. See `recordings`. */
 export function corpus(): { name: string; bytes: Buffer }[] {
-  return ["project-json", "release-json"]
+  return recordings("project-json", "release-json");
+}
+
+/** The recorded answers of PyPI beside the checkout, by name; none where they are not there. */
+export function recordings(...kinds: readonly string[]): { name: string; bytes: Buffer }[] {
+  return kinds
     .map((kind) => new URL(`../../../shared/corpus/${kind}/`, import.meta.url))
     .filter((folder) => existsSync(folder))
     .flatMap((folder) =>

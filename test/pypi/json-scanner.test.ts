@@ -155,6 +155,22 @@ describe("JsonScanner", () => {
     expect(turns).toEqual([false, false, false, false, true]);
   });
 
+  it("tells where a container begins and where it has ended", () => {
+    const bytes = Buffer.from(' {"a" : [ {}, 1 ]}\n');
+    const starts: number[] = [];
+    const found: string[] = [];
+    const ignore = () => undefined;
+    const scanner = new JsonScanner(bytes, {
+      key: ignore,
+      string: ignore,
+      number: ignore,
+      open: (_, start) => starts.push(start),
+      close: (end) => found.push(bytes.toString("latin1", starts.pop(), end)),
+    });
+    expect(scanner.scan(1_000)).toBe(true);
+    expect(found).toEqual(["{}", "[ {}, 1 ]", '{"a" : [ {}, 1 ]}']);
+  });
+
   it("tells keys from strings, and numbers, in order and undecoded", () => {
     expect(eventsOf(Buffer.from(' {"a" : ["b\\n", -1.5e3, true, {}], "c": null}\n'), 1_000)).toEqual([
       ["open", "object"],

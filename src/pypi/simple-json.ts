@@ -1,0 +1,115 @@
+import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
+import { JsonPlaces, membersNamed, type PlaceTable } from "./json-places.ts";
+import { JsonScanner, type JsonEvents } from "./json-scanner.ts";
+import { JSON_TEXT } from "./json-text.ts";
+import { inSlices } from "./sliced-work.ts";
+import { moveUrls, type UrlMove } from "./url-moves.ts";
+
+/** How many bytes are scanned in one turn of the event loop: about 1 ms, and up to 10 before V8 has compiled it. */
+const SLICE_BYTES = 262_144;
+
+/** What larder needs to know of a project's page of the Simple API in JSON (PEP 691). */
+export interface SimpleJsonView {
+  /** `meta._last-serial`; undefined where it is missing or no non-negative safe integer. */
+  readonly lastSerial: number | undefined;
+  /** Whether it has an array `files`, as a project's page must (PEP 691): an error in JSON has none. */
+  readonly hasFiles: boolean;
+  /** Where the strings `files[].url` and `files[].provenance` stand, in order, without their quotes. */
+  readonly urls: ByteSpans;
+}
+
+/** Where a scan is. `files` is the array of file entries, `file` one of them. */
+export type SimplePlace = "outside" | "page" | "meta" | "files" | "file" | "elsewhere";
+
+/** The containers of a project's page in JSON (facts/pypi.md §2.5). */
+export const SIMPLE_PLACES: PlaceTable<SimplePlace> = {
+  outside: "outside",
+  members: {
+    page: membersNamed("files", "meta"),
+    meta: membersNamed("_last-serial"),
+    file: membersNamed("url", "provenance", "filename"),
+  },
+  within: (place, name, container) => {
+    if (place === "outside") return "page";
+    if (place === "files") return container === "object" ? "file" : "elsewhere";
+    // Only the page itself has members of these names that matter.
+    if (name === "files" && container === "array") return "files";
+    return name === "meta" ? "meta" : "elsewhere";
+  },
+};
+
+/** Follows a scan through the page. Of several members of one name the last counts, as for any JSON parser. */
+class SimpleReader implements JsonEvents {
+  readonly #bytes: Buffer;
+  readonly #places: JsonPlaces<SimplePlace>;
+  readonly #urls = new ByteSpanList();
+  #lastSerial: number | undefined;
+  #hasFiles = false;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    this.#places = new JsonPlaces(bytes, SIMPLE_PLACES);
+  }
+
+  key(start: number, end: number): void {
+    this.#places.key(start, end);
+    const { member } = this.#places;
+    if (member === "_last-serial" || member === "meta") this.#lastSerial = undefined;
+    if (member === "files") this.#hasFiles = false;
+  }
+
+  string(start: number, end: number): void {
+    const { member } = this.#places;
+    if (member === "url" || member === "provenance") this.#urls.add(start, end);
+  }
+
+  number(start: number, end: number): void {
+    if (this.#places.member !== "_last-serial") return;
+    const serial = Number(this.#bytes.toString("latin1", start, end));
+    if (Number.isSafeInteger(serial) && serial >= 0) this.#lastSerial = serial;
+  }
+
+  open(container: "object" | "array"): void {
+    this.#places.open(container);
+    if (this.#places.place === "files") this.#hasFiles = true;
+  }
+
+  close(): void {
+    this.#places.close();
+  }
+
+  view(): SimpleJsonView {
+    return { lastSerial: this.#lastSerial, hasFiles: this.#hasFiles, urls: this.#urls };
+  }
+}
+
+function* scanning(bytes: Buffer): Generator<undefined, SimpleJsonView> {
+  const reader = new SimpleReader(bytes);
+  const scanner = new JsonScanner(bytes, reader);
+  while (!scanner.scan(SLICE_BYTES)) yield;
+  return reader.view();
+}
+
+/**
+ * Proves that a body is exactly one JSON object, and finds what larder needs to know of it as a project's page, in one
+ * pass over the bytes. See `scanDocument`, its like for the JSON API.
+ *
+ * @returns the view itself up to 256 KiB; beyond, a promise of it: the event loop has turns in between
+ * @throws NotJson the body cannot be trusted (thrown at once, or the rejection of the promise)
+ */
+export function scanSimpleJson(bytes: Buffer): SimpleJsonView | Promise<SimpleJsonView> {
+  return inSlices(scanning(bytes));
+}
+
+/**
+ * Points URLs of a page elsewhere, be they of files or of their attestations. See `moveUrls`.
+ *
+ * @param view what `scanSimpleJson` said of these bytes
+ */
+export function rewriteSimpleJson(
+  bytes: Buffer,
+  view: SimpleJsonView,
+  moves: readonly UrlMove[],
+): Buffer | Promise<Buffer> {
+  return moveUrls(bytes, view.urls, moves, JSON_TEXT);
+}
