@@ -1,21 +1,28 @@
 import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
+import { Blobs } from "./blobs/blobs.ts";
 import { Cache } from "./cache/cache.ts";
 import { cacheStatusWord } from "./cache/cache-status.ts";
 import { Memory } from "./cache/memory.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Config, describeConfig } from "./config/config.ts";
-import { UpstreamUnavailable } from "./errors.ts";
+import { Unannounced, UpstreamUnavailable } from "./errors.ts";
 import { headProbe } from "./mirrors/head-probe.ts";
 import { createMirrors, type Mirrors, type MirrorState } from "./mirrors/mirrors.ts";
 import { createLog, type Log } from "./ops/log.ts";
 import { createMetrics, type Metrics } from "./ops/metrics.ts";
 import { Documents } from "./resources/documents.ts";
+import { Files } from "./resources/files.ts";
+import { Metadata } from "./resources/metadata.ts";
 import { Representations } from "./resources/representations.ts";
+import { serveBeside } from "./routes/beside.ts";
 import { createApp } from "./routes/app.ts";
+import { refusalOf } from "./routes/elsewhere.ts";
 import type { Exchange } from "./routes/exchange.ts";
 import type { Readiness } from "./routes/ops.ts";
-import { publicPrefix } from "./routes/public-base.ts";
+import type { FilesTarget } from "./routes/pointing.ts";
+import { redirectLegacy } from "./routes/legacy-files.ts";
+import { type PublicBaseOptions, publicPrefix } from "./routes/public-base.ts";
 import { createServer, type LarderServer } from "./routes/server.ts";
 import { openEmbeddedStore } from "./store/embedded.ts";
 import { type GuardedStore, guard } from "./store/guarded.ts";
@@ -64,6 +71,7 @@ export function compose(
     {
       store: () => store.size(),
       memory: () => memory.size(),
+      files: () => blobs.size(),
       isStoreUp: () => store.state().is === "up",
       mirrors: () => mirrors?.states() ?? [],
     },
@@ -77,7 +85,7 @@ export function compose(
   const { store, connected } = openStore(config, clock, log, onSurvived);
   const memory = new Memory(config.memoryBytes);
   const egress = openEgress(config);
-  const upstream = openUpstream(config, clock, egress, metrics);
+  const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics);
   const mirrors = watchMirrors(config, clock, egress, log);
   const cache = new Cache({
     store,
@@ -87,12 +95,7 @@ export function compose(
     patienceMs: config.patienceMs,
     lowerAfterMs: config.lowerSerialMs,
     onFailure: (key, error) => {
-      // What upstream did is told in a word; a fault of larder's own needs its trace.
-      const told =
-        error instanceof UpstreamUnavailable
-          ? { failure: error.failure, status: error.status, detail: error.message }
-          : { err: error };
-      log.warn({ key, ...told }, "upstream gave no answer");
+      if (!(error instanceof Unannounced)) log.warn({ key, ...toldOf(error) }, "upstream gave no answer");
     },
     onLowerGeneration: (key, known, answered, outcome) => {
       metrics.survived(`lower-serial-${outcome}`);
@@ -116,16 +119,41 @@ export function compose(
     },
   });
 
-  let draining = false;
-  const app = createApp({
+  const blobs = new Blobs({
+    directory: config.dataDirectory,
+    maxBytes: filesBudget(config),
+    clock,
+    onSurvived,
+    onEvent: (event) => metrics.blob(event),
+  });
+  const filesUpstream = openUpstream(config, config.filesUpstreamUrl, clock, egress, metrics);
+  const files = new Files({ blobs, upstream: filesUpstream, clock, negativeMs: config.negativeMs });
+  const metadata = new Metadata({
     cache,
     documents,
     representations,
-    clock,
-    filesBase: () => mirrors?.current(),
-    publicBase: {
-      publicUrl: config.publicUrl,
-      isTrustedPeer: (address) => config.trustedProxies.trusts(address),
+    upstream: filesUpstream,
+    maxDocumentBytes: config.maxDocumentBytes,
+  });
+
+  const publicBase: PublicBaseOptions = {
+    publicUrl: config.publicUrl,
+    isTrustedPeer: (address) => config.trustedProxies.trusts(address),
+  };
+  const serving = { cache, documents, representations, clock, publicBase };
+  let draining = false;
+  const app = createApp({
+    ...serving,
+    filesTarget: filesTarget(config, mirrors),
+    files,
+    beside: (exchange, path) => serveBeside(exchange, path, { ...serving, metadata }),
+    legacy: (exchange, path) => redirectLegacy(exchange, path, serving),
+    onBroken: (path, error) => {
+      metrics.survived("file-broken");
+      log.warn(
+        { path, ...toldOf(error) },
+        "a file could not be sent whole: its client's connection was broken",
+      );
     },
     version: packageJson.version,
     upstreamUrl: config.upstreamUrl,
@@ -136,9 +164,13 @@ export function compose(
   const server = createServer({
     fetch: app.fetch,
     prefix: publicPrefix(config.publicUrl),
+    refusalOf: (path) => refusalOf(path, config.upstreamUrl),
     onDone: (exchange) => observe(exchange, metrics, log),
   });
-  const stopTouching = every(clock, TOUCH_EVERY_MS, () => cache.touchStore());
+  const stopTouching = every(clock, TOUCH_EVERY_MS, async () => {
+    await cache.touchStore();
+    blobs.flushUses();
+  });
 
   return {
     listen: async () => {
@@ -152,12 +184,20 @@ export function compose(
       stopTouching();
       await drain(server, clock, config.shutdownMs);
       await mirrors?.close();
+      await blobs.close();
       await upstream.close();
+      await filesUpstream.close();
       await cache.touchStore();
       await store.close();
       log.info("stopped");
     },
   };
+}
+
+/** What upstream did is told in a word; a fault of larder's own needs its trace. */
+function toldOf(error: unknown): Record<string, unknown> {
+  if (!(error instanceof UpstreamUnavailable)) return { err: error };
+  return { failure: error.failure, upstreamStatus: error.status, detail: error.message };
 }
 
 interface OpenedStore {
@@ -171,7 +211,7 @@ function openStore(config: Config, clock: Clock, log: Log, onSurvived: OnSurvive
     log.info({ what, downForMs }, "the store is there again");
   if (config.redis === undefined) {
     const file = join(config.dataDirectory, "larder.sqlite");
-    const embedded = openEmbeddedStore({ file, maxBytes: config.diskBytes, clock, onSurvived });
+    const embedded = openEmbeddedStore({ file, maxBytes: documentsBudget(config), clock, onSurvived });
     const store = guard(embedded, { budgetMs: EMBEDDED_BUDGET_MS, clock, onSurvived, onRecovered });
     return { store, connected: Promise.resolve() };
   }
@@ -185,6 +225,17 @@ function openStore(config: Config, clock: Clock, log: Log, onSurvived: OnSurvive
   });
   const store = guard(redis, { budgetMs: config.redisBudgetMs, clock, onSurvived, onRecovered });
   return { store, connected: redis.connected() };
+}
+
+// Documents are small: a fifth of the disk holds tens of thousands of projects, and files get the rest.
+const DOCUMENTS_SHARE = 0.2;
+
+function documentsBudget({ diskBytes }: Config): number {
+  return Math.floor(diskBytes * DOCUMENTS_SHARE);
+}
+
+function filesBudget(config: Config): number {
+  return config.redis === undefined ? config.diskBytes - documentsBudget(config) : config.diskBytes;
 }
 
 function openEgress(config: Config): Egress {
@@ -204,9 +255,15 @@ function userAgent(config: Config): string {
   return config.contact === undefined ? name : `${name} (+${config.contact})`;
 }
 
-function openUpstream(config: Config, clock: Clock, egress: Egress, metrics: Metrics): Upstream {
+function openUpstream(
+  config: Config,
+  baseUrl: string,
+  clock: Clock,
+  egress: Egress,
+  metrics: Metrics,
+): Upstream {
   return createUpstream({
-    baseUrl: config.upstreamUrl,
+    baseUrl,
     egress,
     userAgent: userAgent(config),
     clock,
@@ -222,7 +279,7 @@ function openUpstream(config: Config, clock: Clock, egress: Egress, metrics: Met
 }
 
 function watchMirrors(config: Config, clock: Clock, egress: Egress, log: Log): Mirrors | undefined {
-  if (config.files.kind === "upstream") return undefined;
+  if (config.files.kind !== "mirrors") return undefined;
   return createMirrors({
     bases: config.files.bases,
     probe: headProbe({ dispatcher: egress.pooled, userAgent: userAgent(config) }),
@@ -231,6 +288,11 @@ function watchMirrors(config: Config, clock: Clock, egress: Egress, log: Log): M
     onChange: (mirror: MirrorState) =>
       log.warn(mirror, mirror.healthy ? "mirror is healthy" : "mirror is not healthy"),
   });
+}
+
+function filesTarget(config: Config, mirrors: Mirrors | undefined): FilesTarget {
+  if (mirrors !== undefined) return { kind: "mirror", current: () => mirrors.current() };
+  return { kind: config.files.kind === "larder" ? "larder" : "upstream" };
 }
 
 function readiness(

@@ -17,6 +17,9 @@ export type UpstreamFailure =
   | "status" // 5xx, or any status that is no answer to a read
   | "rate-limited" // 429, or 503 with Retry-After: and all requests until that time has passed
   | "not-json" // HTML with status 200, or a body that is not one JSON object
+  | "wrong-bytes" // a file whose BLAKE2b-256 is not the one in its path
+  | "not-html" // a page that is none of the Simple API, such as a challenge or an error with status 200
+  | "hash-mismatch" // bytes that are not those which the index announces
   | "bad-coding" // gzip that does not decode, or a coding nobody asked for
   | "redirects"; // more redirects than a sane upstream has
 
@@ -42,6 +45,11 @@ export class UpstreamUnavailable extends Error {
     this.status = options.status;
     this.retryAfterMs = options.retryAfterMs;
   }
+}
+
+/** The index does not announce this, so there is no hash to prove it by. Not a failure: it is passed through, unstored. */
+export class Unannounced extends Error {
+  override readonly name = "Unannounced";
 }
 
 /** The start cannot go on with this configuration; `faults` has one line for each thing to mend. */

@@ -28,7 +28,12 @@ afterEach(async () => {
 });
 
 async function start(env: Record<string, string> = {}): Promise<LarderProcess> {
-  larder = await startProcess({ LARDER_UPSTREAM: upstream.url, LARDER_DATA: directory, ...env });
+  larder = await startProcess({
+    LARDER_UPSTREAM: upstream.url,
+    LARDER_DATA: directory,
+    LARDER_FILES: "upstream",
+    ...env,
+  });
   return larder;
 }
 

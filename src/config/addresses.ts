@@ -34,19 +34,21 @@ function hintAtScheme(given: string): string | undefined {
   return /^[a-z0-9.-]+(:\d+)?(\/|$)/i.test(given) ? "begin with https:// or http://" : undefined;
 }
 
-/** Where the file URLs in documents point. larder's own file cache will be one more kind. */
+/** Where the file URLs in documents point. */
 export type FileTarget =
+  /** To larder's own file cache. */
+  | { readonly kind: "larder" }
   /** As PyPI wrote them: the bytes stay untouched. */
   | { readonly kind: "upstream" }
   /** To the first healthy of these, in order of preference; no slash at the end. Never empty. */
   | { readonly kind: "mirrors"; readonly bases: readonly string[] };
 
-/** `upstream`, or the base URLs of one or more mirrors. */
+/** `larder`, `upstream`, or the base URLs of one or more mirrors. */
 export const fileTarget: Kind<FileTarget> = {
-  accepts: "upstream, or one or more mirrors' http or https base URLs with commas between them",
+  accepts: "larder, upstream, or one or more mirrors' http or https base URLs with commas between them",
   mayHoldSecret: true,
   parse(given) {
-    if (given === "upstream") return accept<FileTarget>(Object.freeze({ kind: "upstream" }));
+    if (given === "larder" || given === "upstream") return accept<FileTarget>(Object.freeze({ kind: given }));
     const bases = new Set<string>();
     for (const part of splitList(given)) {
       const base = parseBaseUrl(part);
@@ -55,7 +57,7 @@ export const fileTarget: Kind<FileTarget> = {
     }
     return accept<FileTarget>(Object.freeze({ kind: "mirrors", bases: Object.freeze([...bases]) }));
   },
-  show: (target) => (target.kind === "upstream" ? "upstream" : target.bases.join(",")),
+  show: (target) => (target.kind === "mirrors" ? target.bases.join(",") : target.kind),
 };
 
 /** A Redis, a Sentinel-watched one or a Cluster: see `parseRedisUrl`. */

@@ -145,9 +145,11 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
   files: {
     env: "LARDER_FILES",
     kind: fileTarget,
-    fallback: "upstream",
-    help: "where file URLs point: `upstream`, or mirrors' base URLs in order of preference; the first healthy one is used",
-    reason: "documents stay as PyPI wrote them until a mirror is named",
+    fallback: "larder",
+    help:
+      "where file URLs point: `larder` itself, `upstream` (as PyPI wrote them), or mirrors' base URLs in order of " +
+      "preference, of which the first healthy one is used",
+    reason: "an installer needs no way out but larder, and files are held for when there is none",
   },
   mirrorProbeMs: {
     env: "LARDER_MIRROR_PROBE",
@@ -250,8 +252,8 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_DISK",
     kind: size({ min: MIB }),
     fallback: "10GiB",
-    help: "budget of the embedded store; least recently used entries go first",
-    reason: "more than a large company's documents take, and no surprise on a disk",
+    help: "budget of the data directory: a fifth for documents (none with Redis), the rest for files; least recently used go first",
+    reason: "a company's everyday packages, and no surprise on a disk",
   },
   maxDocumentBytes: {
     env: "LARDER_MAX_DOCUMENT",

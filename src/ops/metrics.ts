@@ -10,6 +10,8 @@ interface Size {
 export interface MetricSources {
   readonly store: () => Size | Promise<Size>;
   readonly memory: () => Size;
+  /** Files on disk, and fills under way. */
+  readonly files: () => Size & { readonly filling: number };
   /** Whether the store answers. */
   readonly isStoreUp: () => boolean;
   /** Every configured mirror; empty for none. */
@@ -33,7 +35,14 @@ export interface ExchangeSample {
   readonly durationMs: Ms;
 }
 
+/** What happened in the file cache. */
+export type BlobSample =
+  | { readonly kind: "fill"; readonly outcome: string; readonly bytes: number; readonly ms: Ms }
+  | { readonly kind: "resumed" }
+  | { readonly kind: "evicted"; readonly bytes: number };
+
 export interface Metrics {
+  blob(sample: BlobSample): void;
   request(sample: RequestSample): void;
   exchange(sample: ExchangeSample): void;
   /** A request joined one that was already asking upstream for the same. */
@@ -70,6 +79,7 @@ export function createMetrics(
     ...requestMetrics(registers),
     ...exchangeMetrics(registers),
     ...eventMetrics(registers),
+    ...blobMetrics(registers),
     contentType: registry.contentType,
     async render() {
       await refreshGauges();
@@ -150,6 +160,40 @@ function eventMetrics(registers: Registry[]): Pick<Metrics, "collapsed" | "avoid
   };
 }
 
+function blobMetrics(registers: Registry[]): Pick<Metrics, "blob"> {
+  const fills = new Counter({
+    name: "larder_file_fills_total",
+    help: "Files fetched from upstream, by how it ended.",
+    labelNames: ["outcome"],
+    registers,
+  });
+  const bytes = new Counter({
+    name: "larder_file_fill_bytes_total",
+    help: "Bytes of files fetched from upstream.",
+    registers,
+  });
+  const resumed = new Counter({
+    name: "larder_file_fills_resumed_total",
+    help: "Downloads from upstream that broke and were continued by Range.",
+    registers,
+  });
+  const evicted = new Counter({
+    name: "larder_file_evictions_total",
+    help: "Files that had to go for room on the disk.",
+    registers,
+  });
+  return {
+    blob(sample) {
+      if (sample.kind === "resumed") resumed.inc();
+      else if (sample.kind === "evicted") evicted.inc();
+      else {
+        fills.inc({ outcome: sample.outcome });
+        bytes.inc(sample.bytes);
+      }
+    },
+  };
+}
+
 /** Resolves label values to a metric's child once for each combination: this is on the path of every request. */
 function remembered<C>(resolve: (...labels: string[]) => C): (...labels: string[]) => C {
   const children = new Map<string, C>();
@@ -177,6 +221,8 @@ function createGauges(
   });
   const store = sizeGauges("larder_store", "in the store", registers);
   const memory = sizeGauges("larder_memory", "in the memory tier", registers);
+  const files = sizeGauges("larder_files", "in the file cache", registers);
+  const filling = new Gauge({ name: "larder_files_filling", help: "Files being fetched now.", registers });
   const mirrorHealthy = new Gauge({
     name: "larder_mirror_healthy",
     help: "1 while a mirror answers its probes, else 0.",
@@ -186,6 +232,9 @@ function createGauges(
   return async () => {
     storeUp.set(sources.isStoreUp() ? 1 : 0);
     memory.set(sources.memory());
+    const fileCache = sources.files();
+    files.set(fileCache);
+    filling.set(fileCache.filling);
     for (const { base, healthy } of sources.mirrors()) mirrorHealthy.set({ base }, healthy ? 1 : 0);
     try {
       store.set(await sources.store());

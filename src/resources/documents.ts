@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import type { Resource } from "../cache/cache.ts";
 import type { Loaded } from "../cache/settle.ts";
-import { UpstreamUnavailable } from "../errors.ts";
-import { type DocumentView, scanDocument } from "../pypi/json-document.ts";
+import type { Ms } from "../clock.ts";
 import { maySpellOneVersion } from "../pypi/names.ts";
-import { NotJson } from "../pypi/not-json.ts";
 import type { Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import type { DocumentAnswer, Upstream } from "../upstream/upstream.ts";
 import { encode } from "./encode.ts";
+import { type KindName, kindOf, prove, proveType, type Scanned } from "./kinds.ts";
+import { proveByEnds } from "./prove-ends.ts";
 import type { Decoded } from "./representations.ts";
 
 export interface DocumentsOptions {
@@ -24,7 +24,24 @@ export interface DocumentsOptions {
 // Shorter bodies do not shrink enough to be worth a coding.
 const STORE_COMPRESSED_FROM_BYTES = 1_024;
 
-/** The documents of PyPI's JSON API as resources of the cache: the group is the project, the generation its serial. */
+// The feeds of PyPI's newest: what makes them useful is that they are new (facts/pypi.md §7).
+const FEED_FRESH_MS: Ms = 60_000;
+const STATS_FRESH_MS: Ms = 86_400_000;
+
+/** How a document is asked for. */
+interface Request {
+  readonly group: string;
+  /** Its first part is the kind. */
+  readonly name: `${KindName}${"" | `/${string}`}`;
+  readonly path: string;
+  /** Its absence means that all of the group is gone. */
+  readonly endsGroup?: boolean;
+  /** The version as the client spelled it. */
+  readonly version?: string;
+  readonly freshMs?: Ms;
+}
+
+/** PyPI's documents as resources of the cache: the group is the project, the generation its serial. */
 export class Documents {
   readonly #options: DocumentsOptions;
 
@@ -32,14 +49,10 @@ export class Documents {
     this.#options = options;
   }
 
-  /** `/pypi/<project>/json`; `project` is normalized. */
+  /** `/pypi/<project>/json`; `project` is normalized, here and in all that follow. */
   project(project: string): Resource {
-    return {
-      group: project,
-      name: "json",
-      // No project document, no project: its releases' documents are gone with it (facts/pypi.md §1.3).
-      load: (held) => this.#load(`/pypi/${project}/json`, held, true),
-    };
+    // No project document, no project: its releases' documents are gone with it (facts/pypi.md §1.3).
+    return this.#resource({ group: project, name: "json", path: `/pypi/${project}/json`, endsGroup: true });
   }
 
   /**
@@ -47,53 +60,126 @@ export class Documents {
    * only upstream knows which (trap 15): once its answer says so, they share one entry.
    */
   release(project: string, version: string): Resource {
-    return {
+    const path = `/pypi/${project}/${encodeURIComponent(version)}/json`;
+    return this.#resource({ group: project, name: releaseName(version), path, version });
+  }
+
+  /** `/simple/<project>/`, in HTML or JSON: each a resource of its own, under one head with the JSON API's. */
+  simple(project: string, form: "html" | "json"): Resource {
+    return this.#resource({
       group: project,
-      name: releaseName(version),
-      load: (held) =>
-        this.#load(`/pypi/${project}/${encodeURIComponent(version)}/json`, held, false, version),
-    };
+      name: `simple-${form}`,
+      path: `/simple/${project}/`,
+      endsGroup: true,
+    });
   }
 
-  async #load(path: string, held: Entry | undefined, endsGroup: boolean, version?: string): Promise<Loaded> {
-    const answer = await this.#options.upstream.get(path, { accept: "application/json", etag: held?.etag });
-    if (answer.kind === "ok") return await this.#response(path, answer, version);
+  /**
+   * `/simple/` itself, in HTML or JSON: 40 MB. Each form is a group of its own, for PyPI itself keeps one for half an
+   * hour and the other for a day (facts/pypi.md §2.3).
+   */
+  root(form: "html" | "json"): Resource {
+    return this.#resource({ group: `/simple/ ${form}`, name: `root-${form}`, path: "/simple/" });
+  }
+
+  /** `/integrity/<project>/<version>/<filename>/provenance` (PEP 740). */
+  provenance(project: string, version: string, filename: string): Resource {
+    const path = `/integrity/${[project, version, filename].map(encodeURIComponent).join("/")}/provenance`;
+    return this.#resource({ group: project, name: `provenance/${version}/${filename}`, path });
+  }
+
+  /** `/rss/updates.xml`, `/rss/packages.xml`. */
+  feed(feed: "updates" | "packages"): Resource {
+    return this.#resource({
+      group: `/rss/${feed}`,
+      name: "rss",
+      path: `/rss/${feed}.xml`,
+      freshMs: FEED_FRESH_MS,
+    });
+  }
+
+  /** `/rss/project/<project>/releases.xml`. */
+  projectFeed(project: string): Resource {
+    return this.#resource({
+      group: project,
+      name: "rss",
+      path: `/rss/project/${project}/releases.xml`,
+      freshMs: FEED_FRESH_MS,
+    });
+  }
+
+  /** `/stats/`, in HTML or JSON. */
+  stats(form: "html" | "json"): Resource {
+    return this.#resource({
+      group: "/stats/",
+      name: `stats-${form}`,
+      path: "/stats/",
+      freshMs: STATS_FRESH_MS,
+    });
+  }
+
+  #resource(request: Request): Resource {
+    const { group, name, freshMs } = request;
+    return { group, name, ...(freshMs && { freshMs }), load: (held) => this.#load(request, held) };
+  }
+
+  async #load(request: Request, held: Entry | undefined): Promise<Loaded> {
+    const { path, endsGroup = false } = request;
+    const { accept } = kindOf(request.name);
+    const answer = await this.#options.upstream.get(path, { accept, etag: held?.etag, expect: "any" });
+    if (answer.kind === "ok") return await this.#response(request, answer);
     const { date, confirmedAt } = answer;
-    if (answer.kind === "absent")
-      return { kind: "negative", status: answer.status, date, confirmedAt, endsGroup };
-    return { kind: "not-modified", date, confirmedAt };
+    if (answer.kind === "not-modified") return { kind: "not-modified", date, confirmedAt };
+    return { kind: "negative", status: answer.status, date, confirmedAt, endsGroup };
   }
 
-  async #response(path: string, answer: DocumentAnswer, version: string | undefined): Promise<Loaded> {
+  async #response(request: Request, answer: DocumentAnswer): Promise<Loaded> {
+    const { path } = request;
+    const kind = kindOf(request.name);
+    proveType(kind, path, answer.contentType);
+    if (kind.proveEnds !== undefined) return await this.#large(request, answer, kind.proveEnds);
     const bytes = await decodeBody(answer.body, answer.coding, this.#options.maxDocumentBytes);
-    const view = await scan(path, bytes);
+    const scanned = await prove(kind, path, bytes);
     if (answer.etagMatched === false) this.#options.onUnproven(path, answer.etag);
     const stored = await toStore(answer, bytes);
-    this.#options.expectDecoded(stored.digest, { bytes, view });
+    this.#options.expectDecoded(stored.digest, { bytes, scanned });
     const { etag, date, confirmedAt, contentType } = answer;
-    const generation = answer.serial ?? view.lastSerial;
-    const ownName = ownNameOf(view, version);
+    const generation = answer.serial ?? scanned.serial;
+    const ownName = ownNameOf(scanned, request.version);
     return { kind: "response", generation, confirmedAt, etag, date, contentType, ...stored, ownName };
+  }
+
+  /** What is too large to be held decoded is kept as it came. */
+  async #large(
+    { path }: Request,
+    answer: DocumentAnswer,
+    isRight: (head: string, tail: string) => boolean,
+  ): Promise<Loaded> {
+    const { body, coding, digest, etag, date, confirmedAt, contentType, serial } = answer;
+    await proveByEnds(body, coding, this.#options.maxDocumentBytes, isRight);
+    if (answer.etagMatched === false) this.#options.onUnproven(path, etag);
+    const stored = coding === "gzip" ? { body, coding, digest } : await compressed(body);
+    return {
+      kind: "response",
+      generation: serial,
+      confirmedAt,
+      etag,
+      date,
+      contentType,
+      ...stored,
+      ownName: undefined,
+    };
   }
 }
 
-function releaseName(version: string): string {
+function releaseName(version: string): `json/${string}` {
   return `json/${version}`;
 }
 
 /** The name of the release that a document describes, where it is another spelling of the one asked for. */
-function ownNameOf(view: DocumentView, version: string | undefined): string | undefined {
-  if (version === undefined || view.version === undefined || view.version === version) return undefined;
-  return maySpellOneVersion(view.version, version) ? releaseName(view.version) : undefined;
-}
-
-async function scan(path: string, bytes: Buffer): Promise<DocumentView> {
-  try {
-    return await scanDocument(bytes);
-  } catch (error) {
-    if (!(error instanceof NotJson)) throw error;
-    throw new UpstreamUnavailable("not-json", `${path}: ${error.message}`, { cause: error, status: 200 });
-  }
+function ownNameOf(scanned: Scanned, version: string | undefined): string | undefined {
+  if (version === undefined || scanned.version === undefined || scanned.version === version) return undefined;
+  return maySpellOneVersion(scanned.version, version) ? releaseName(scanned.version) : undefined;
 }
 
 /** Upstream's own bytes where they are compressed (facts/pypi.md §10.2), else compressed here. */
@@ -104,6 +190,10 @@ async function toStore(
   if (answer.coding === "gzip" || bytes.length < STORE_COMPRESSED_FROM_BYTES) {
     return { body: answer.body, coding: answer.coding, digest: answer.digest };
   }
+  return await compressed(bytes);
+}
+
+async function compressed(bytes: Buffer): Promise<Pick<Entry, "coding" | "digest"> & { body: Buffer }> {
   const body = await encode(bytes, "gzip");
   return { body, coding: "gzip", digest: createHash("sha256").update(body).digest("hex") };
 }

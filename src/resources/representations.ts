@@ -2,24 +2,29 @@ import { createHash } from "node:crypto";
 import type { Cache } from "../cache/cache.ts";
 import type { Held, Representation } from "../cache/memory.ts";
 import type { Clock, Ms } from "../clock.ts";
-import { CORS_FIELDS, SERIAL_FIELD } from "../pypi/answers.ts";
-import { rewriteFileUrls } from "../pypi/file-urls.ts";
-import { type DocumentView, scanDocument } from "../pypi/json-document.ts";
+import { SERIAL_FIELD } from "../pypi/answers.ts";
+import { filesMove, provenanceMove } from "../pypi/file-urls.ts";
+import { moveUrls, type UrlMove } from "../pypi/url-moves.ts";
 import type { Awaitable, Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import { encode } from "./encode.ts";
+import { kindOf, type Scanned } from "./kinds.ts";
 
 /** Which representation of a document a request wants (RFC 9110 §3.2). */
 export interface Wanted {
   readonly coding: "gzip" | "identity" | "zstd";
-  /** Where file URLs point; undefined leaves them as upstream wrote them. */
+  /** Where file URLs point; undefined leaves them as upstream wrote them. No slash at the end. */
   readonly filesBase: string | undefined;
+  /** Where the URLs of attestations point, likewise. */
+  readonly integrityBase?: string | undefined;
+  /** The Content-Type to serve it as, where it is not the stored one. */
+  readonly contentType?: string;
 }
 
 /** A document's bytes without content coding, and what a scan saw in them. */
 export interface Decoded {
   readonly bytes: Buffer;
-  readonly view: DocumentView;
+  readonly scanned: Scanned;
 }
 
 export interface RepresentationsOptions {
@@ -27,6 +32,8 @@ export interface RepresentationsOptions {
   readonly clock: Clock;
   /** The files host as upstream writes it in documents, without a slash at the end. */
   readonly filesUpstream: string;
+  /** The index host, likewise. */
+  readonly indexUpstream: string;
   readonly maxDocumentBytes: number;
 }
 
@@ -76,6 +83,12 @@ export class Representations {
     return making;
   }
 
+  /** @returns the document without its coding, to look into; undefined when the stored body is gone */
+  async decoded(held: Held): Promise<Buffer | undefined> {
+    const stored = await this.#options.cache.body(held);
+    return stored === undefined ? undefined : (await this.#decode(held.entry, stored)).bytes;
+  }
+
   async #make(held: Held, wanted: Wanted): Promise<Representation | undefined> {
     const body = await this.#body(held, wanted);
     if (body === undefined) return undefined;
@@ -85,29 +98,37 @@ export class Representations {
   }
 
   async #body(held: Held, wanted: Wanted): Promise<Buffer | undefined> {
-    const { cache, filesUpstream } = this.#options;
-    const stored = await cache.body(held);
+    const stored = await this.#options.cache.body(held);
     if (stored === undefined) return undefined;
-    if (wanted.filesBase === undefined && wanted.coding === held.entry.coding) return stored;
-    const { bytes, view } = await this.#decode(held.entry, stored);
+    const moves = this.#movesFor(wanted);
+    if (moves.length === 0 && wanted.coding === held.entry.coding) return stored;
+    const { bytes, scanned } = await this.#decode(held.entry, stored);
     const served =
-      wanted.filesBase === undefined
+      scanned.urls === undefined
         ? bytes
-        : await rewriteFileUrls(bytes, view, filesUpstream, wanted.filesBase);
+        : await moveUrls(bytes, scanned.urls, moves, kindOf(held.entry.name).syntax);
     if (served === bytes && wanted.coding === held.entry.coding) return stored;
     return await encode(served, wanted.coding);
+  }
+
+  #movesFor({ filesBase, integrityBase }: Wanted): UrlMove[] {
+    const { filesUpstream, indexUpstream } = this.#options;
+    const moves: UrlMove[] = [];
+    if (filesBase !== undefined) moves.push(filesMove(filesUpstream, filesBase));
+    if (integrityBase !== undefined) moves.push(provenanceMove(indexUpstream, integrityBase));
+    return moves;
   }
 
   async #decode(entry: Entry, stored: Buffer): Promise<Decoded> {
     const decoded = this.#decoded.get(entry.digest);
     if (decoded !== undefined) return decoded;
     const bytes = await decodeBody(stored, entry.coding, this.#options.maxDocumentBytes);
-    return { bytes, view: await scanDocument(bytes) };
+    return { bytes, scanned: await kindOf(entry.name).scan(bytes) };
   }
 }
 
-function keyOf(wanted: Wanted): string {
-  return wanted.filesBase === undefined ? wanted.coding : `${wanted.coding} ${wanted.filesBase}`;
+function keyOf({ coding, filesBase = "", integrityBase = "", contentType = "" }: Wanted): string {
+  return `${coding} ${filesBase} ${integrityBase} ${contentType}`;
 }
 
 function mintEtag(entry: Entry, wanted: Wanted): string {
@@ -116,9 +137,9 @@ function mintEtag(entry: Entry, wanted: Wanted): string {
 }
 
 function fieldsOf(entry: Entry, wanted: Wanted): string[] {
-  const fields = ["Content-Type", entry.contentType];
+  const fields = ["Content-Type", wanted.contentType ?? entry.contentType];
   if (wanted.coding !== "identity") fields.push("Content-Encoding", wanted.coding);
   if (entry.generation > 0) fields.push(SERIAL_FIELD, String(entry.generation));
-  fields.push("X-Content-Type-Options", "nosniff", ...CORS_FIELDS);
+  fields.push("X-Content-Type-Options", "nosniff");
   return fields;
 }

@@ -1,12 +1,18 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
+import { elsewhereRoutes } from "./elsewhere.ts";
 import { type Bindings, exchangeOf } from "./exchange.ts";
+import { type FilesRoutesOptions, filesRoutes } from "./files.ts";
 import { type IndexPageOptions, indexPage } from "./index-page.ts";
 import { type JsonRoutesOptions, jsonRoutes } from "./json.ts";
 import { type OpsRoutesOptions, opsRoutes } from "./ops.ts";
+import { passThroughRoutes } from "./pass-through.ts";
+import { rootRoutes } from "./root.ts";
 import { sendText } from "./send.ts";
+import { type SimpleRoutesOptions, simpleRoutes } from "./simple.ts";
 
-export interface AppOptions extends JsonRoutesOptions, OpsRoutesOptions, IndexPageOptions {
+export interface AppOptions
+  extends SimpleRoutesOptions, FilesRoutesOptions, JsonRoutesOptions, OpsRoutesOptions, IndexPageOptions {
   /** A fault of larder's own: the client gets a 500 without its trace, the operator all of it. */
   readonly onFault: (error: unknown) => void;
 }
@@ -14,9 +20,15 @@ export interface AppOptions extends JsonRoutesOptions, OpsRoutesOptions, IndexPa
 /** Every route there is. */
 export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
   const app = new Hono<{ Bindings: Bindings }>();
-  jsonRoutes(app, options);
+  rootRoutes(app, options);
+  simpleRoutes(app, options);
+  filesRoutes(app, options);
+  passThroughRoutes(app, options);
   opsRoutes(app, options);
   indexPage(app, options);
+  elsewhereRoutes(app, options);
+  // Last of all: it has an alias that would fit many a path.
+  jsonRoutes(app, options);
   app.notFound((context) => sendText(exchangeOf(context), "none", 404, "404 Not Found\n"));
   app.onError((error, context) => {
     options.onFault(error);

@@ -1,9 +1,10 @@
 import { type Answer, type Cache, type Resource, Unanswered } from "../cache/cache.ts";
-import { LOCAL } from "../cache/cache-status.ts";
+import { type CacheStatus, LOCAL } from "../cache/cache-status.ts";
 import { ageMs, isNegative } from "../cache/freshness.ts";
 import type { Representation } from "../cache/memory.ts";
 import type { Clock } from "../clock.ts";
-import { CORS_FIELDS, SERIAL_FIELD } from "../pypi/answers.ts";
+import type { UpstreamUnavailable } from "../errors.ts";
+import { SERIAL_FIELD } from "../pypi/answers.ts";
 import type { Representations, Wanted } from "../resources/representations.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
 import type { Exchange } from "./exchange.ts";
@@ -16,6 +17,10 @@ export interface Surface {
   /** The value of `Vary` (RFC 9110 §12.5.5). */
   readonly vary: string;
   readonly notFound: { readonly contentType: string; readonly body: Buffer };
+  /** Fields of every answer: CORS, or none. */
+  readonly fields: readonly string[];
+  /** For what never changes: the `Cache-Control` to send, and a request's own is ignored. */
+  readonly cacheControl?: string;
 }
 
 export interface DocumentServing {
@@ -33,7 +38,7 @@ export async function serveDocument(
   serving: DocumentServing,
 ): Promise<Response> {
   const { headers } = exchange.incoming;
-  const noCache = asksNoCache(headers["cache-control"], headers.pragma);
+  const noCache = surface.cacheControl === undefined && asksNoCache(headers["cache-control"], headers.pragma);
   let lostDigest: string | undefined;
   for (;;) {
     let answer: Answer;
@@ -44,7 +49,7 @@ export async function serveDocument(
       });
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
-      return sendUnavailable(exchange, surface, resource, error);
+      return sendUnavailable(exchange, surface, resource.group, error.cause, error.status);
     }
     const { held } = answer;
     if (isNegative(held.entry)) return sendAbsent(exchange, surface, answer, serving);
@@ -61,7 +66,7 @@ export async function serveDocument(
 /** The surface's own 404, for what upstream need not be asked about. */
 export function sendNotFound(exchange: Exchange, surface: Surface): Response {
   const { contentType, body } = surface.notFound;
-  const fields = ["Content-Type", contentType, ...CORS_FIELDS];
+  const fields = ["Content-Type", contentType, ...surface.fields];
   return send(exchange, surface.route, { status: 404, fields, body, cacheStatus: LOCAL });
 }
 
@@ -72,24 +77,38 @@ function sendWhole(
   representation: Representation,
   serving: DocumentServing,
 ): Response {
-  // PyPI's edge answers OPTIONS with the document and CORS, but without a validator (facts/pypi.md §1.6).
-  const validator = exchange.incoming.method === "OPTIONS" ? [] : ["ETag", representation.etag];
   return send(exchange, surface.route, {
     status: 200,
-    fields: [
-      ...representation.fields,
-      ...validator,
-      "Vary",
-      surface.vary,
-      ...freshnessFields(answer, serving),
-    ],
+    fields: fieldsOfWhole(exchange, surface, answer, representation, serving),
     body: representation.body,
     cacheStatus: answer.status,
     date: answer.held.entry.date,
   });
 }
 
-function sendNotModified(
+/** The fields of a 200. */
+export function fieldsOfWhole(
+  exchange: Exchange,
+  surface: Surface,
+  answer: Answer,
+  representation: Representation,
+  serving: DocumentServing,
+): string[] {
+  // PyPI's edge answers OPTIONS with the document and CORS, but without a validator (facts/pypi.md §1.6).
+  const validator = exchange.incoming.method === "OPTIONS" ? [] : ["ETag", representation.etag];
+  const { fields, vary } = surface;
+  return [
+    ...representation.fields,
+    ...fields,
+    ...validator,
+    "Vary",
+    vary,
+    ...freshnessFields(surface, answer, serving),
+  ];
+}
+
+/** A 304 (RFC 9110 §15.4.5), with all that clients take from one. */
+export function sendNotModified(
   exchange: Exchange,
   surface: Surface,
   answer: Answer,
@@ -106,8 +125,8 @@ function sendNotModified(
       "Vary",
       surface.vary,
       ...serial,
-      ...CORS_FIELDS,
-      ...freshnessFields(answer, serving),
+      ...surface.fields,
+      ...freshnessFields(surface, answer, serving),
     ],
     body: undefined,
     cacheStatus: answer.status,
@@ -115,7 +134,8 @@ function sendNotModified(
   });
 }
 
-function sendAbsent(
+/** Upstream's 404 or 410. */
+export function sendAbsent(
   exchange: Exchange,
   surface: Surface,
   answer: Answer,
@@ -125,7 +145,7 @@ function sendAbsent(
   const { contentType, body } = surface.notFound;
   return send(exchange, surface.route, {
     status: entry.status,
-    fields: ["Content-Type", contentType, ...CORS_FIELDS, "Age", age(answer, serving)],
+    fields: ["Content-Type", contentType, ...surface.fields, "Age", age(answer, serving)],
     body,
     cacheStatus: answer.status,
     date: entry.date,
@@ -136,25 +156,26 @@ function sendAbsent(
 const RETRY_AFTER_SECONDS = 5;
 
 /** Upstream's trouble and nothing held: never a 404, never a 504 (clients.md rules 5 and 6). */
-function sendUnavailable(
+export function sendUnavailable(
   exchange: Exchange,
   surface: Surface,
-  resource: Resource,
-  { cause, status }: Unanswered,
+  what: string,
+  failure: UpstreamUnavailable,
+  cacheStatus: CacheStatus,
 ): Response {
-  const seconds =
-    cause.retryAfterMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(cause.retryAfterMs / 1000);
+  const { retryAfterMs } = failure;
+  const seconds = retryAfterMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(retryAfterMs / 1000);
   const body = {
-    message: `larder holds no answer for ${resource.group} and could not get one from upstream`,
-    cause: cause.failure,
-    detail: cause.message,
+    message: `larder holds no answer for ${what} and could not get one from upstream`,
+    cause: failure.failure,
+    detail: failure.message,
   };
   const retry = ["Retry-After", String(Math.max(1, seconds)), "Cache-Control", "no-store"];
   return send(exchange, surface.route, {
     status: 503,
-    fields: ["Content-Type", "application/json", ...retry, ...CORS_FIELDS],
+    fields: ["Content-Type", "application/json", ...retry, ...surface.fields],
     body: Buffer.from(`${JSON.stringify(body)}\n`),
-    cacheStatus: status,
+    cacheStatus,
   });
 }
 
@@ -162,9 +183,9 @@ function sendUnavailable(
  * What a client may still do with the answer. `max-age` is what is left, not the whole lifetime: pip, poetry and pdm
  * count from `Date`, uv from `Age`, others from when it came, and none of them may hold it for longer than larder would.
  */
-function freshnessFields(answer: Answer, serving: DocumentServing): string[] {
+function freshnessFields(surface: Surface, answer: Answer, serving: DocumentServing): string[] {
   const maxAge = Math.max(0, Math.floor(answer.ttlMs / 1000));
-  return ["Cache-Control", `max-age=${maxAge}, public`, "Age", age(answer, serving)];
+  return ["Cache-Control", surface.cacheControl ?? `max-age=${maxAge}, public`, "Age", age(answer, serving)];
 }
 
 function age(answer: Answer, { clock }: DocumentServing): string {

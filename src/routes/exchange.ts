@@ -13,6 +13,8 @@ export interface Outcome {
 export class Outgoing extends ServerResponse {
   readonly outcome: Outcome = { route: "none", cacheStatus: LOCAL };
   readonly startedAtMs = performance.now();
+  /** Whether the client asked for the path that was routed, character by character (no `//`, no prefix). */
+  isPathAsSent = true;
   // Node must not stamp a Date of its own on a stored answer (clients.md rule 12).
   override sendDate = false;
 }

@@ -1,20 +1,18 @@
 import type { Hono } from "hono";
 import { LOCAL } from "../cache/cache-status.ts";
-import { JSON_NOT_FOUND, MOVED_PERMANENTLY } from "../pypi/answers.ts";
+import { CORS_FIELDS, JSON_NOT_FOUND, MOVED_PERMANENTLY } from "../pypi/answers.ts";
 import { isVersion, normalizeProject } from "../pypi/names.ts";
 import type { Documents } from "../resources/documents.ts";
 import type { Wanted } from "../resources/representations.ts";
-import { negotiateCoding } from "./accept-encoding.ts";
+import { offerCodings } from "./accept-encoding.ts";
 import { type DocumentServing, sendNotFound, serveDocument, type Surface } from "./documents.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
-import { type PublicBaseOptions, requestPrefix } from "./public-base.ts";
+import { pointAbsolute, type PointingOptions } from "./pointing.ts";
+import { requestPrefix } from "./public-base.ts";
 import { send } from "./send.ts";
 
-export interface JsonRoutesOptions extends DocumentServing {
+export interface JsonRoutesOptions extends DocumentServing, PointingOptions {
   readonly documents: Documents;
-  /** Where file URLs shall point now; undefined leaves them as upstream wrote them. */
-  readonly filesBase: () => string | undefined;
-  readonly publicBase: PublicBaseOptions;
 }
 
 const SAFE_METHODS = ["GET", "HEAD", "OPTIONS"];
@@ -23,6 +21,7 @@ const JSON_API: Surface = {
   route: "json",
   vary: "Accept-Encoding",
   notFound: { contentType: "application/json", body: JSON_NOT_FOUND },
+  fields: CORS_FIELDS,
 };
 
 /** PyPI's JSON API: `/pypi/<project>/json` and `/pypi/<project>/<version>/json` (facts/pypi.md §1). */
@@ -39,6 +38,20 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
       options,
     );
   });
+  // Not pypi.org's redirect to a page for people: renovate would read that page for an index (rule 24).
+  for (const page of ["/pypi/:project", "/pypi/:project/"] as const) {
+    app.on(SAFE_METHODS, page, (context) => sendNotFound(exchangeOf(context), JSON_API));
+  }
+  // pip-tools 7.6 asks beside and below the index (rule 16). `/simple/<p>/` and `/pypi/<p>` themselves come first.
+  for (const alias of ["/simple/pypi/:project/json", "/:project/json"] as const) {
+    app.on(SAFE_METHODS, alias, async (context) => {
+      const exchange = exchangeOf(context);
+      const project = normalizeProject(context.req.param("project"));
+      if (project === undefined) return sendNotFound(exchange, JSON_API);
+      const resource = options.documents.project(project);
+      return await serveDocument(exchange, JSON_API, resource, wantedBy(exchange, options), options);
+    });
+  }
   app.on(SAFE_METHODS, "/pypi/:project/:version/json", async (context) => {
     const exchange = exchangeOf(context);
     const project = normalizeProject(context.req.param("project"));
@@ -66,14 +79,9 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
   });
 }
 
-function wantedBy(exchange: Exchange, options: JsonRoutesOptions): Wanted {
-  const filesBase = options.filesBase();
-  // What is rewritten must be encoded anew, and zstd costs a seventh of gzip; what is not goes out as it is stored.
-  const coding = negotiateCoding(
-    exchange.incoming.headers["accept-encoding"],
-    filesBase === undefined ? ["gzip"] : ["zstd", "gzip"],
-  );
-  return { coding, filesBase };
+function wantedBy({ incoming }: Exchange, options: JsonRoutesOptions): Wanted {
+  const { filesBase } = pointAbsolute(incoming, options);
+  return { coding: offerCodings(incoming.headers["accept-encoding"], filesBase !== undefined), filesBase };
 }
 
 /** The edge's slash redirect: path alone, so that it holds behind any name. */

@@ -67,7 +67,7 @@ function write(outgoing: Outgoing, piece: Buffer, signal: AbortSignal, clock: Cl
     const onGone = (): void => settle(signal.reason);
     const cancel = clock.after(STALLED_AFTER_MS, () => settle(new Error("the client takes nothing")));
     signal.addEventListener("abort", onGone);
-    if (signal.aborted) return onGone();
-    outgoing.write(piece, (error) => settle(error ?? undefined));
+    if (signal.aborted) onGone();
+    else outgoing.write(piece, (error) => settle(error ?? undefined));
   });
 }

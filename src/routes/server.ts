@@ -13,6 +13,8 @@ export interface ServerOptions {
   readonly fetch: Hono<{ Bindings: Bindings }>["fetch"];
   /** Path prefix of the public URL, or "". */
   readonly prefix: string;
+  /** Why this path is refused to a method other than reading, for a person. */
+  readonly refusalOf: (path: string) => string;
   /** Called once when a request is over, answered or abandoned. */
   readonly onDone: (exchange: Exchange) => void;
 }
@@ -87,9 +89,10 @@ function door(options: ServerOptions, route: Route, underWay: Set<Outgoing>) {
       return;
     }
     if (!SAFE_METHODS.has(incoming.method ?? "")) {
-      refuseMethod(exchange);
+      refuseMethod(exchange, options.refusalOf(target.path));
       return;
     }
+    outgoing.isPathAsSent = target.isAsSent;
     incoming.url = target.query === "" ? target.path : `${target.path}?${target.query}`;
     void route(incoming, outgoing); // never rejects: app.onError has the last word
   };
@@ -100,9 +103,9 @@ function refuse(exchange: Exchange, status: number, reason: string): void {
 }
 
 /** Reading is all there is: uploads go to PyPI itself. */
-function refuseMethod(exchange: Exchange): void {
+function refuseMethod(exchange: Exchange, reason: string): void {
   const fields = ["Allow", "GET, HEAD, OPTIONS"];
-  sendText(exchange, "refused", 405, "405 Method Not Allowed: larder serves reads only\n", fields);
+  sendText(exchange, "refused", 405, `405 Method Not Allowed: ${reason}\n`, fields);
 }
 
 /** What is no HTTP at all: there is no request to answer, only a connection to close with a word. */

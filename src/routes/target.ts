@@ -7,6 +7,8 @@ export interface Target {
   readonly path: string;
   /** Without the question mark; "" for none. */
   readonly query: string;
+  /** Whether nothing of the path had to be mended: no slash too many. */
+  readonly isAsSent: boolean;
 }
 
 /** Why a request target cannot be a path of this server. */
@@ -31,10 +33,11 @@ export function readTarget(raw: string, prefix: string): Target | Refusal {
   if (/[^\x21-\x7e]/.test(rawPath)) return refuse("the path has raw characters that must be percent-encoded");
   if (/[\\#]/.test(rawPath)) return refuse("the path has a character that no path of PyPI has");
   // clients.md rule 18: pipenv asks for /simple//p/ when its source URL ends in a slash.
-  const path = withoutPrefix(`/${rawPath}`.replace(/\/{2,}/g, "/"), prefix);
+  const mended = `/${rawPath}`.replace(/\/{2,}/g, "/");
+  const path = withoutPrefix(mended, prefix);
   if (!isPlainlyEncoded(path)) return refuse("the path is not properly percent-encoded");
   if (path.split("/").some(isDotSegment)) return refuse("the path has a . or .. segment");
-  return { path, query };
+  return { path, query, isAsSent: mended === rawPath };
 }
 
 function refuse(reason: string): Refusal {

@@ -6,7 +6,7 @@ import { discard, type Exchange } from "./exchange.ts";
 import * as fields from "./headers.ts";
 
 /** What every answer tells. */
-interface AnswerHead {
+export interface AnswerHead {
   /** Upstream's own `Date`, an HTTP-date; the time of receipt where it sent none that is valid. */
   readonly date: string;
   /** When the request was begun and when the head of the answer came (RFC 9111 §4.2.3). */
@@ -84,7 +84,7 @@ export async function readAnswer(opened: Exchange, options: ReadOptions): Promis
   const { status, headers } = opened;
   if (status === 200) return readBody(opened, options);
   discard(opened.body);
-  const head = answerHead(opened, options);
+  const head = answerHead(opened, options.requestedAt);
   const { etag } = options.request;
   if (status === 304 && etag !== undefined) {
     const current = fields.fieldValue(headers, "etag") ?? etag;
@@ -113,7 +113,7 @@ async function readBody(opened: Exchange, options: ReadOptions): Promise<Documen
   const checksum = fields.etagChecksum(etag);
   return {
     kind: "ok",
-    ...answerHead(opened, options),
+    ...answerHead(opened, options.requestedAt),
     body: collected.bytes,
     coding,
     digest: collected.sha256,
@@ -124,16 +124,16 @@ async function readBody(opened: Exchange, options: ReadOptions): Promise<Documen
   };
 }
 
-function answerHead(opened: Exchange, options: ReadOptions): AnswerHead {
+/** What every answer tells, read from its header fields. */
+export function answerHead(opened: Exchange, requestedAt: EpochMs): AnswerHead {
   const { headers, receivedAt } = opened;
-  const { requestedAt } = options;
   const ageMs = fields.ageMs(headers);
   const date = fields.originDate(headers, receivedAt);
   return { date, requestedAt, receivedAt, ageMs, confirmedAt: requestedAt - ageMs };
 }
 
 /** 429, 5xx, a block page, a status that answers no read. */
-function refusal(opened: Exchange): UpstreamUnavailable {
+export function refusal(opened: Exchange): UpstreamUnavailable {
   const { status, headers, receivedAt } = opened;
   const askedMs = fields.retryAfterMs(headers, receivedAt);
   // Edges put `Retry-After: 0` on an error of their own: that is no wish to be left alone.

@@ -5,8 +5,10 @@ import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
 import { explain, type Phase } from "./failures.ts";
 import type { ResponseHeaders } from "./headers.ts";
 
-/** One GET to one place, and how long it may take. */
+/** One GET or HEAD to one place, and how long it may take. */
 export interface ExchangeRequest {
+  /** GET where not given. */
+  readonly method?: "GET" | "HEAD" | undefined;
   readonly dispatcher: Dispatcher;
   readonly clock: Clock;
   /** Scheme, host and port. */
@@ -20,6 +22,8 @@ export interface ExchangeRequest {
   readonly betweenBytesMs: Ms;
   /** When all must be done, waiting for a connection and reading the body included; undefined for no such bound. */
   readonly deadlineAt: EpochMs | undefined;
+  /** The deadline is for the head alone: a file's body may take as long as it goes on. */
+  readonly deadlineForHead?: boolean | undefined;
 }
 
 /** An answer whose head has come. */
@@ -36,7 +40,7 @@ export interface Exchange {
 }
 
 /**
- * Sends a GET and resolves with the head of the answer, whatever its status.
+ * Sends a GET, or a HEAD, and resolves with the head of the answer, whatever its status.
  *
  * The timers are ours (undici's are coarse to half a second), the time to connect excepted, which is the
  * dispatcher's: a request that only waits for a free connection must not be taken for one that cannot connect.
@@ -46,8 +50,8 @@ export interface Exchange {
 export function exchange(request: ExchangeRequest): Promise<Exchange> {
   return new Promise((resolve, reject) => {
     const handler = new ExchangeHandler(request, resolve, reject);
-    const { dispatcher, origin, path, headers } = request;
-    dispatcher.dispatch({ origin, path, method: "GET", headers, headersTimeout: 0, bodyTimeout: 0 }, handler);
+    const { dispatcher, origin, path, headers, method = "GET" } = request;
+    dispatcher.dispatch({ origin, path, method, headers, headersTimeout: 0, bodyTimeout: 0 }, handler);
   });
 }
 
@@ -102,6 +106,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: ResponseHeaders): void {
     if (status < 200) return; // RFC 9110 §15.2: an interim response is not the answer
     this.#phase = "body";
+    if (this.#request.deadlineForHead === true) this.#cancelWhole();
     const body = this.#openBody(controller);
     this.#body = body;
     this.#startStep(this.#request.betweenBytesMs, "between-bytes-timeout");

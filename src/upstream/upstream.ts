@@ -7,7 +7,9 @@ import { discard, exchange, type Exchange } from "./exchange.ts";
 import { mayRetry } from "./failures.ts";
 import { nextLocation, type Location } from "./redirects.ts";
 import { createRest } from "./rest.ts";
+import { type FileAnswer, readStream, type StreamRequest } from "./stream.ts";
 
+export type { FileAnswer, StreamAnswer, StreamRequest } from "./stream.ts";
 export type { DocumentAnswer, GetRequest, UpstreamAnswer } from "./answer.ts";
 
 /** What an upstream is made of. */
@@ -23,7 +25,10 @@ export interface UpstreamOptions {
     readonly firstByteMs: Ms;
     /** Between two pieces of a body. */
     readonly betweenBytesMs: Ms;
-    /** For one `get`, its redirects, its retry and the wait for a free connection included. */
+    /**
+     * For one `get`, its redirects, its retry and the wait for a free connection included; of a `stream` for all
+     * that comes before its body.
+     */
     readonly wholeMs: Ms;
   };
   /** Bound of a body as sent. */
@@ -36,11 +41,11 @@ export interface UpstreamOptions {
 
 /** One attempt, for the metrics. */
 export interface ExchangeReport {
-  readonly outcome: UpstreamAnswer["kind"] | UpstreamFailure;
+  readonly outcome: UpstreamAnswer["kind"] | FileAnswer["kind"] | UpstreamFailure;
   readonly ms: Ms;
   /** Undefined where no status came. */
   readonly status: number | undefined;
-  /** Of the body, as sent; 0 where none was kept. */
+  /** Of the body, as sent; 0 where none was kept. Of a stream always 0: told when its head has come. */
   readonly bytes: number;
   /** Whether this attempt is itself the retry. */
   readonly retried: boolean;
@@ -66,16 +71,27 @@ export interface Upstream {
    * @throws UpstreamUnavailable whenever upstream gave no answer that can be trusted: never to be read as absence
    */
   get(path: string, request: GetRequest): Promise<UpstreamAnswer>;
+  /**
+   * Asks for one file, or the rest of one, and resolves when the head of the answer has come.
+   *
+   * @param path as for `get`
+   * @throws UpstreamUnavailable as `get`; the body may fail later, with the same class
+   */
+  stream(path: string, request: StreamRequest): Promise<FileAnswer>;
   state(): UpstreamState;
   /** Breaks what is under way, and closes the egress. */
   close(): Promise<void>;
 }
+
+type Answered = UpstreamAnswer | FileAnswer;
 
 /** What one attempt runs on. */
 interface Attempt {
   readonly dispatcher: Dispatcher;
   readonly retried: boolean;
   readonly deadlineAt: EpochMs;
+  readonly method?: "GET" | "HEAD";
+  readonly deadlineForHead?: boolean;
 }
 
 /** Builds an upstream. Opens no connection by itself. */
@@ -106,7 +122,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     }
   }
 
-  function report(attempt: Attempt, startedAt: EpochMs, result: UpstreamAnswer | UpstreamUnavailable): void {
+  function report(attempt: Attempt, startedAt: EpochMs, result: Answered | UpstreamUnavailable): void {
     const failed = result instanceof UpstreamUnavailable;
     options.onExchange?.({
       outcome: failed ? result.failure : result.kind,
@@ -122,12 +138,17 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (failure.failure === "rate-limited") rest.begin(failure.retryAfterMs);
   }
 
-  async function attemptGet(attempt: Attempt, path: string, request: GetRequest): Promise<UpstreamAnswer> {
+  /** One attempt, told to who counts them. `read` makes an answer of what was opened. */
+  async function attemptOne<T extends Answered>(
+    attempt: Attempt,
+    path: string,
+    headers: Record<string, string>,
+    read: (opened: Exchange, requestedAt: EpochMs) => Promise<T> | T,
+  ): Promise<T> {
     const requestedAt = clock.now();
     try {
-      const location = { origin: base.origin, path: basePath + path };
-      const opened = await open(attempt, location, requestHeaders(options.userAgent, request));
-      const answer = await readAnswer(opened, { request, requestedAt, maxBytes: options.maxDocumentBytes });
+      const opened = await open(attempt, { origin: base.origin, path: basePath + path }, headers);
+      const answer = await read(opened, requestedAt);
       lastOkAt = clock.now();
       report(attempt, requestedAt, answer);
       return answer;
@@ -150,11 +171,49 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     }
   }
 
+  function refusePath(path: string): void {
+    if (!ORIGIN_FORM.test(path)) throw new TypeError("a path must begin with / and be percent-encoded");
+  }
+
+  /** A body that fails while it is read is no matter of this attempt any more, but of /readyz. */
+  function watchBody(answer: FileAnswer): void {
+    if (answer.kind !== "stream") return;
+    answer.body.once("error", (error) => {
+      if (error instanceof UpstreamUnavailable) noteFailure(error);
+    });
+  }
+
   return {
     get: async (path, request) => {
-      if (!ORIGIN_FORM.test(path)) throw new TypeError("a path must begin with / and be percent-encoded");
+      refusePath(path);
       refuseUnsent();
-      return withRetry((attempt) => attemptGet(attempt, path, request));
+      const headers = requestHeaders(options.userAgent, request);
+      const { maxDocumentBytes: maxBytes } = options;
+      return withRetry((attempt) =>
+        attemptOne(attempt, path, headers, (opened, requestedAt) =>
+          readAnswer(opened, { request, requestedAt, maxBytes }),
+        ),
+      );
+    },
+    stream: async (path, request) => {
+      refusePath(path);
+      refuseUnsent();
+      const headers = streamHeaders(options.userAgent, request);
+      const run = (attempt: Attempt) =>
+        attemptOne(
+          { ...attempt, method: request.method, deadlineForHead: true },
+          path,
+          headers,
+          (opened, requestedAt) => readStream(opened, request, requestedAt),
+        );
+      const answer =
+        request.onFreshConnection === true
+          ? await egress.onFreshConnection((dispatcher) =>
+              run({ dispatcher, retried: true, deadlineAt: clock.now() + timeouts.wholeMs }),
+            )
+          : await withRetry(run);
+      watchBody(answer);
+      return answer;
     },
     state: () => ({ lastOkAt, lastFailure, pausedUntil: rest.until() }),
     close: () => egress.close(),
@@ -174,7 +233,17 @@ function requestHeaders(userAgent: string, request: GetRequest): Record<string, 
   };
 }
 
-function statusOf(answer: UpstreamAnswer): number {
-  if (answer.kind === "absent") return answer.status;
+/** Identity always: what is hashed is what is sent (clients.md rule 10). */
+function streamHeaders(userAgent: string, { startAt = 0 }: StreamRequest): Record<string, string> {
+  return {
+    accept: "*/*",
+    "accept-encoding": "identity",
+    "user-agent": userAgent,
+    ...(startAt === 0 ? {} : { range: `bytes=${startAt}-` }),
+  };
+}
+
+function statusOf(answer: Answered): number {
+  if (answer.kind === "absent" || answer.kind === "stream") return answer.status;
   return answer.kind === "ok" ? 200 : 304;
 }

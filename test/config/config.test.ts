@@ -44,7 +44,7 @@ describe("the defaults", () => {
       filesUpstreamUrl: "https://files.pythonhosted.org",
       dataDirectory: "./data",
       redis: undefined,
-      files: { kind: "upstream" },
+      files: { kind: "larder" },
       publicUrl: undefined,
       offline: false,
       freshMs: 600_000,
@@ -335,7 +335,7 @@ describe("base URLs", () => {
     });
     expect(read({ LARDER_FILES: "upstream" }).files).toEqual({ kind: "upstream" });
     expect(theFaultOf({ LARDER_FILES: "https://a.corp,,https://b.corp" })).toContain(
-      "expected upstream, or one or",
+      "expected larder, upstream, or one or",
     );
     expect(theFaultOf({ LARDER_FILES: "upstream,https://b.corp" })).toContain("begin with https://");
   });

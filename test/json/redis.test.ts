@@ -26,7 +26,12 @@ describe.skipIf(redisServer === undefined)("larders over a real Redis", () => {
   });
 
   async function start(url: string, env: Record<string, string> = {}): Promise<string> {
-    const larder = await startProcess({ LARDER_UPSTREAM: upstream.url, REDIS_URL: url, ...env });
+    const larder = await startProcess({
+      LARDER_UPSTREAM: upstream.url,
+      LARDER_FILES: "upstream",
+      REDIS_URL: url,
+      ...env,
+    });
     larders.push(larder);
     return larder.url;
   }
@@ -84,7 +89,11 @@ describe.skipIf(redisServer === undefined)("larders over a real Redis", () => {
     const redis = await startOne();
     const redisUrl = `redis://127.0.0.1:${redis.port}`;
     await redis.kill();
-    const larder = await startProcess({ LARDER_UPSTREAM: upstream.url, REDIS_URL: redisUrl });
+    const larder = await startProcess({
+      LARDER_UPSTREAM: upstream.url,
+      LARDER_FILES: "upstream",
+      REDIS_URL: redisUrl,
+    });
     larders.push(larder);
     expect((await getNew(larder.url)).status).toBe(200);
     await redis.start();

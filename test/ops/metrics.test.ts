@@ -5,6 +5,7 @@ import { createMetrics, type Metrics, type MetricSources } from "../../src/ops/m
 const QUIET: MetricSources = {
   store: () => ({ entries: 0, bytes: 0 }),
   memory: () => ({ entries: 0, bytes: 0 }),
+  files: () => ({ entries: 2, bytes: 3_000, filling: 1 }),
   isStoreUp: () => true,
   mirrors: () => [],
 };
@@ -136,7 +137,7 @@ describe("the metrics", () => {
     const script = `
       import { createMetrics } from ${JSON.stringify(new URL("../../src/ops/metrics.ts", import.meta.url).href)};
       const size = () => ({ entries: 0, bytes: 0 });
-      const metrics = createMetrics({ store: size, memory: size, isStoreUp: () => true, mirrors: () => [] }, () => {});
+      const metrics = createMetrics({ store: size, memory: size, files: () => ({ entries: 0, bytes: 0, filling: 0 }), isStoreUp: () => true, mirrors: () => [] }, () => {});
       await metrics.render();`;
     const { status } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], {
       timeout: 10_000,

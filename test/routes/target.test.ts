@@ -12,7 +12,7 @@ describe("readTarget", () => {
     ["", "/", ""],
     ["*", "/*", ""],
   ])("reads %s as %s", (raw, path, query) => {
-    expect(readTarget(raw, "")).toEqual({ path, query });
+    expect(readTarget(raw, "")).toMatchObject({ path, query });
   });
 
   it.each([
@@ -23,6 +23,12 @@ describe("readTarget", () => {
     ["/pypi/django/json", "/pypi/django/json"],
   ])("takes the public prefix off %s where it is still on", (raw, path) => {
     expect(readTarget(raw, "/proxy")).toMatchObject({ path });
+  });
+
+  it("tells whether a slash had to be taken out, against which a client would resolve what is relative", () => {
+    expect(readTarget("/simple/demo/", "")).toMatchObject({ isAsSent: true });
+    expect(readTarget("/simple//demo/", "")).toMatchObject({ isAsSent: false });
+    expect(readTarget("/proxy/simple/demo/", "/proxy")).toMatchObject({ isAsSent: true });
   });
 
   it.each([

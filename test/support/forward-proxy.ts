@@ -11,6 +11,8 @@ export interface ForwardProxyOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   /** Takes every CONNECT and answers none. */
   readonly hangOnConnect?: boolean;
+  /** Leads every CONNECT to this port of 127.0.0.1, whatever host was asked for. */
+  readonly tunnelTo?: number;
 }
 
 /** A forward proxy on 127.0.0.1: CONNECT tunnels, and requests in absolute form (RFC 9112 §3.2.2). */
@@ -65,8 +67,11 @@ export async function startForwardProxy(options: ForwardProxyOptions = {}): Prom
       return;
     }
     if (options.hangOnConnect === true) return;
-    const { hostname, port } = new URL(`http://${request.url ?? ""}`);
-    const upstream = connect(Number(port || 80), hostname, () => {
+    const asked = new URL(`http://${request.url ?? ""}`);
+    const { tunnelTo } = options;
+    const [port, host] =
+      tunnelTo === undefined ? [Number(asked.port || 80), asked.hostname] : [tunnelTo, "127.0.0.1"];
+    const upstream = connect(port, host, () => {
       client.write("HTTP/1.1 200 Connection Established\r\n\r\n");
       upstream.write(head);
       upstream.pipe(client);

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A private CA, and a certificate of it for 127.0.0.1 and localhost; all PEM. */
+/** A private CA, and a certificate of it for 127.0.0.1, localhost and what else was asked; all PEM. */
 export interface TestPki {
   readonly ca: string;
   readonly cert: string;
@@ -12,8 +12,12 @@ export interface TestPki {
 
 const EC_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
-/** Makes a new private CA with the `openssl` command. */
-export function createTestPki(): TestPki {
+/**
+ * Makes a new private CA with the `openssl` command.
+ *
+ * @param names further host names that the certificate is for, such as `pypi.org`
+ */
+export function createTestPki(names: readonly string[] = []): TestPki {
   const folder = mkdtempSync(join(tmpdir(), "larder-pki-"));
   const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
   try {
@@ -38,7 +42,8 @@ export function createTestPki(): TestPki {
       ...caUse,
     );
     openssl("req", ...EC_KEY, "-keyout", "leaf.key", "-out", "leaf.csr", "-subj", "/CN=localhost");
-    writeFileSync(join(folder, "leaf.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+    const alternatives = ["IP:127.0.0.1", ...["localhost", ...names].map((name) => `DNS:${name}`)];
+    writeFileSync(join(folder, "leaf.ext"), `subjectAltName=${alternatives.join(",")}\n`);
     const signer = [
       "-CA",
       "ca.pem",

@@ -9,9 +9,16 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { once } from "node:events";
 import { textAnswer, type Answer, type Site } from "./upstream/answers.ts";
+import { BodyGates, type BodyGate } from "./upstream/body-gates.ts";
 import { alter, deliver, isDeliveryFault, type Fault } from "./upstream/faults.ts";
 import { Journal, matches, type PathMatch, type RecordedRequest } from "./upstream/journal.ts";
+import { createFeeds } from "./upstream/feeds.ts";
+import { createFiles, type Files } from "./upstream/files.ts";
+import { createIntegrity, type Integrity } from "./upstream/integrity.ts";
 import { createJsonApi, type JsonApi } from "./upstream/json-api.ts";
+import { jsonApiReleases, simplePage } from "./upstream/publish.ts";
+import { createSimpleApi, type SimpleApi } from "./upstream/simple.ts";
+import { buildPackage, type BuiltPackage, type Package } from "./packages/build.ts";
 
 export interface FakeUpstreamOptions {
   /** Serves https: with these, PEM. */
@@ -36,7 +43,8 @@ export interface FaultScope {
 }
 
 /** pypi.org on 127.0.0.1, with a memory of what it was asked and with switchable faults. */
-export interface FakeUpstream extends Omit<JsonApi, "site"> {
+export interface FakeUpstream
+  extends Omit<JsonApi, "site">, Omit<SimpleApi, "site">, Omit<Integrity, "site">, Omit<Files, "site"> {
   /** Base URL, without a slash at its end. */
   readonly url: string;
   /** Every request, in the order of arrival. */
@@ -44,10 +52,17 @@ export interface FakeUpstream extends Omit<JsonApi, "site"> {
   /** How many connections have been accepted. */
   readonly connections: number;
   count(match?: PathMatch): number;
+  /**
+   * Builds projects, and puts each on all surfaces at once: JSON API, Simple API, files with their metadata,
+   * provenance, feeds. Replaces what was there; files of before stay, as PyPI's do.
+   */
+  publish(...packages: readonly Package[]): readonly BuiltPackage[];
   /** Resolves with the n-th request (from 1) for `match`, as soon as it has arrived. */
   arrived(n: number, match?: PathMatch): Promise<RecordedRequest>;
   /** Holds back the answers to all requests that arrive from now on. They are what they are on arrival. */
   hold(match?: PathMatch): Gate;
+  /** Holds the bodies of answers for `path` back from the file's byte `atByte` on, all before it being sent. */
+  holdBody(path: string, atByte: number): BodyGate;
   /** Answers wrongly. Faults of the answer add up; those of delivery follow one another. Returns how to stop. */
   fault(fault: Fault, scope?: FaultScope): () => void;
   clearFaults(): void;
@@ -88,7 +103,12 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
   let port = 0;
   const url = () => `${scheme}://127.0.0.1:${port}`;
   const api = createJsonApi(url);
-  const sites: readonly Site[] = [api.site];
+  const simple = createSimpleApi(url);
+  const integrity = createIntegrity();
+  const feeds = createFeeds();
+  const files = createFiles();
+  const bodyGates = new BodyGates();
+  const sites: readonly Site[] = [api.site, simple.site, integrity.site, feeds.site, files.site];
 
   function record(request: IncomingMessage): RecordedRequest {
     const { method = "", url: target = "", headers } = request;
@@ -149,7 +169,8 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
     if (delivery !== undefined) return deliver(delivery, answer, socket);
     response.sendDate = false; // the answer has its own, or is to have none
     response.writeHead(answer.status, answer.headers);
-    response.end(recorded.method === "HEAD" ? undefined : answer.body);
+    if (recorded.method === "HEAD") response.end();
+    else await bodyGates.send(recorded.path, answer, response);
   }
 
   function alteredAnswer(request: RecordedRequest, faults: readonly Fault[]): Answer {
@@ -183,7 +204,32 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
     void closed.then(() => sockets.delete(socket));
   });
 
+  function publish(spec: Package): BuiltPackage {
+    const built = buildPackage(spec);
+    const bases = { index: url(), files: url() };
+    const { name, serial, status } = built;
+    // facts/pypi.md §8.12: a quarantined project has a page, and no document.
+    if (status === "quarantined") api.remove(name);
+    else api.project(name, { serial, releases: jsonApiReleases(built, bases) });
+    simple.simple(name, simplePage(built, bases));
+    for (const { version, files: ofRelease } of built.releases) {
+      for (const file of ofRelease) {
+        files.file(file.path, file.bytes);
+        if (file.metadata !== undefined) files.file(`${file.path}.metadata`, file.metadata.bytes);
+        integrity.attest(name, version, file.filename, file.hasProvenance ? undefined : false);
+      }
+      feeds.announce(name, version);
+    }
+    return built;
+  }
+
   const upstream: FakeUpstream = {
+    publish: (...packages) => packages.map(publish),
+    simple: simple.simple,
+    removeSimple: simple.removeSimple,
+    attest: integrity.attest,
+    file: files.file,
+    removeFile: files.removeFile,
     project: api.project,
     release: api.release,
     remove: api.remove,
@@ -210,6 +256,7 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
         },
       };
     },
+    holdBody: (path, atByte) => bodyGates.hold(path, atByte),
     fault: (fault, scope = {}) => {
       const rule: Rule = { fault, path: scope.path, left: scope.times ?? Number.POSITIVE_INFINITY };
       rules.push(rule);

@@ -7,6 +7,8 @@ export interface SiteRequest {
   readonly method: string;
   /** As sent, without the query. */
   readonly path: string;
+  /** As sent, with the query. */
+  readonly url?: string;
   readonly headers: IncomingHttpHeaders;
 }
 

@@ -6,9 +6,12 @@ export interface ReleaseSpec {
   /** Other spellings that answer with this release, as warehouse's canonical versions do (facts/pypi.md §1.1). */
   readonly spellings?: readonly string[];
   readonly yanked?: boolean;
+  readonly yankedReason?: string | null;
   readonly requiresPython?: string | null;
-  /** Filenames; a wheel and an sdist where not given. */
-  readonly files?: readonly string[];
+  readonly requiresDist?: readonly string[] | null;
+  readonly vulnerabilities?: readonly object[];
+  /** Filenames, or whole entries; a wheel and an sdist where not given. */
+  readonly files?: readonly (string | Readonly<Record<string, unknown>>)[];
 }
 
 /** A project as a test describes it. */
@@ -61,7 +64,7 @@ function commonKeys(spec: ProjectSpec, release: ReleaseSpec | undefined) {
     last_serial: spec.serial,
     ownership: { organization: null, roles: [{ role: "Owner", user: "someone" }] },
     urls: release === undefined ? [] : fileEntries(spec, release),
-    vulnerabilities: [],
+    vulnerabilities: release?.vulnerabilities ?? [],
   };
 }
 
@@ -92,12 +95,12 @@ function info(spec: ProjectSpec, release: ReleaseSpec | undefined) {
     project_urls: null,
     provides_extra: null,
     release_url: `${page}${release?.version ?? ""}/`,
-    requires_dist: null,
+    requires_dist: release?.requiresDist ?? null,
     requires_python: release?.requiresPython ?? null,
     summary: "A project of the tests",
     version: release?.version ?? "",
     yanked: release?.yanked ?? false,
-    yanked_reason: null,
+    yanked_reason: release?.yankedReason ?? null,
     ...spec.info,
   };
 }
@@ -105,7 +108,7 @@ function info(spec: ProjectSpec, release: ReleaseSpec | undefined) {
 function fileEntries(spec: ProjectSpec, release: ReleaseSpec) {
   const stem = `${normalizeName(spec.name).replaceAll("-", "_")}-${release.version}`;
   const filenames = release.files ?? [`${stem}-py3-none-any.whl`, `${stem}.tar.gz`];
-  return filenames.map((filename) => fileEntry(filename, release));
+  return filenames.map((file) => (typeof file === "string" ? fileEntry(file, release) : file));
 }
 
 function fileEntry(filename: string, release: ReleaseSpec) {
@@ -131,7 +134,7 @@ function fileEntry(filename: string, release: ReleaseSpec) {
     upload_time_iso_8601: "2026-01-02T03:04:05.678901Z",
     url: `https://files.pythonhosted.org/packages/${blake2b.slice(0, 2)}/${blake2b.slice(2, 4)}/${blake2b.slice(4)}/${filename}`,
     yanked: release.yanked ?? false,
-    yanked_reason: null,
+    yanked_reason: release.yankedReason ?? null,
   };
 }
 

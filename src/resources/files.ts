@@ -1,0 +1,149 @@
+import type { BlobKey, BlobReading, Blobs, Opened, Source } from "../blobs/blobs.ts";
+import type { CacheStatus } from "../cache/cache-status.ts";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
+import { encodeFilePath, type HashPath } from "../pypi/file-path.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+
+/** What the headers of an answer are made of. */
+export interface FileHead {
+  readonly bytes: number;
+  readonly contentType: string;
+  /** An HTTP-date, as upstream sent it. */
+  readonly lastModified: string | undefined;
+  /** Upstream's own `Date`. */
+  readonly date: string;
+}
+
+/** A file, or the word that there is none. */
+export type FoundFile =
+  | {
+      readonly kind: "file";
+      readonly head: FileHead;
+      /** Undefined where only the head was asked for. Must be closed. */
+      readonly reading: BlobReading | undefined;
+      readonly status: CacheStatus;
+    }
+  | { readonly kind: "absent"; readonly status: CacheStatus };
+
+export interface FilesOptions {
+  readonly blobs: Blobs;
+  /** The files host. */
+  readonly upstream: Upstream;
+  readonly clock: Clock;
+  /** How long a 404 is believed. */
+  readonly negativeMs: Ms;
+}
+
+/** RFC 9111 §5.2.2.1: what the files host says of every file, some 11 years. */
+export const FILE_MAX_AGE_SECONDS = 365_000_000;
+
+// Names that do not exist cost memory only: as many as a lively attacker may have.
+const MOST_NEGATIVES = 10_000;
+
+/** Strong, and the same wherever the file comes from: its path has the hash of its bytes. */
+export function fileEtag({ blake2b256 }: HashPath): string {
+  return `"${blake2b256}"`;
+}
+
+/** The distributions of PyPI's files host: what is held is never asked about again (facts/pypi.md §3). */
+export class Files {
+  readonly #options: FilesOptions;
+  /** Path -> until when it is known not to exist; oldest first. */
+  readonly #absent = new Map<string, EpochMs>();
+
+  constructor(options: FilesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Finds a file for reading: on disk, being fetched, or by beginning to fetch it.
+   *
+   * @param expectedBytes what the index says of its size, or undefined
+   * @throws UpstreamUnavailable when it is not held and upstream has no answer
+   */
+  async open(path: HashPath, expectedBytes?: number): Promise<FoundFile> {
+    return (await this.#held(path)) ?? (await this.#fetch(path, expectedBytes));
+  }
+
+  /**
+   * Finds only what the headers need. Costs upstream nothing where the file is held or coming, else a HEAD.
+   *
+   * @throws UpstreamUnavailable as `open`
+   */
+  async head(path: HashPath): Promise<FoundFile> {
+    const held = await this.#held(path);
+    if (held !== undefined) return held;
+    const answer = await this.#options.upstream.stream(encodeFilePath(path), { method: "HEAD" });
+    if (answer.kind === "absent") {
+      this.#noteAbsent(encodeFilePath(path));
+      return { kind: "absent", status: forward(answer.status, { stored: false, collapsed: false }) };
+    }
+    answer.body.destroy();
+    // Content-Length must be told (clients.md rule 9), so it has to be found out.
+    if (answer.totalBytes === undefined) return this.#fetch(path, undefined);
+    const status = forward(answer.status, { stored: false, collapsed: false });
+    return { kind: "file", head: { ...answer, bytes: answer.totalBytes }, reading: undefined, status };
+  }
+
+  /** What needs no new request upstream; undefined for a miss. */
+  async #held(path: HashPath): Promise<FoundFile | undefined> {
+    const { blobs, clock } = this.#options;
+    const key = keyOf(path);
+    const fill = blobs.filling(key);
+    if (fill !== undefined) return found(await fill.join(), true);
+    const reading = await blobs.find(key);
+    if (reading !== undefined) {
+      return { kind: "file", head: headOf(reading), reading, status: { kind: "hit", ttlMs: TTL_MS } };
+    }
+    const leftMs = (this.#absent.get(key.path) ?? 0) - clock.now();
+    return leftMs > 0 ? { kind: "absent", status: { kind: "hit", ttlMs: leftMs } } : undefined;
+  }
+
+  async #fetch(path: HashPath, expectedBytes: number | undefined): Promise<FoundFile> {
+    const { blobs, upstream } = this.#options;
+    const key = keyOf(path);
+    const { fill, collapsed } = blobs.fill(key, expectedBytes, sourceOf(upstream, key.path));
+    const opened = await fill.join();
+    if (opened.kind === "absent" && !collapsed) this.#noteAbsent(key.path);
+    return found(opened, collapsed);
+  }
+
+  #noteAbsent(path: string): void {
+    const { clock, negativeMs } = this.#options;
+    this.#absent.delete(path);
+    this.#absent.set(path, clock.now() + negativeMs);
+    const [oldest] = this.#absent.keys();
+    if (this.#absent.size > MOST_NEGATIVES && oldest !== undefined) this.#absent.delete(oldest);
+  }
+}
+
+const TTL_MS: Ms = FILE_MAX_AGE_SECONDS * 1_000;
+
+function keyOf(path: HashPath): BlobKey {
+  return { path: encodeFilePath(path), blake2b256: path.blake2b256 };
+}
+
+function headOf({ bytes, facts }: BlobReading): FileHead {
+  return { bytes, ...facts };
+}
+
+function found(opened: Opened, collapsed: boolean): FoundFile {
+  if (opened.kind === "absent") {
+    return { kind: "absent", status: forward(opened.status, { stored: false, collapsed }) };
+  }
+  const { reading } = opened;
+  const stored = reading.from === "fill";
+  return { kind: "file", head: headOf(reading), reading, status: forward(200, { stored, collapsed }) };
+}
+
+function forward(fwdStatus: number, how: { stored: boolean; collapsed: boolean }): CacheStatus {
+  const ttlMs = how.stored ? TTL_MS : undefined;
+  return { kind: "forward", fwd: "miss", fwdStatus, ...how, ttlMs };
+}
+
+function sourceOf(upstream: Upstream, path: string): Source {
+  return {
+    open: (startAt, onFreshConnection) =>
+      upstream.stream(path, { method: "GET", startAt, onFreshConnection }),
+  };
+}

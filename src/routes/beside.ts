@@ -1,0 +1,77 @@
+import { Unannounced, UpstreamUnavailable } from "../errors.ts";
+import type { HashPath } from "../pypi/file-path.ts";
+import { FILE_MAX_AGE_SECONDS } from "../resources/files.ts";
+import type { Metadata } from "../resources/metadata.ts";
+import { offerCodings } from "./accept-encoding.ts";
+import {
+  type DocumentServing,
+  sendNotFound,
+  sendUnavailable,
+  serveDocument,
+  type Surface,
+} from "./documents.ts";
+import type { Exchange } from "./exchange.ts";
+import { send } from "./send.ts";
+
+export interface BesideOptions extends DocumentServing {
+  readonly metadata: Metadata;
+}
+
+const FILE_CORS = ["Access-Control-Allow-Origin", "*"];
+
+const METADATA: Surface = {
+  route: "metadata",
+  vary: "Accept-Encoding",
+  notFound: { contentType: "text/plain; charset=UTF-8", body: Buffer.from("404 Not Found") },
+  fields: FILE_CORS,
+  cacheControl: `max-age=${FILE_MAX_AGE_SECONDS}, immutable, public`,
+};
+
+/** What is kept beside a distribution: its core metadata (PEP 658), proved; signatures, as upstream has them. */
+export async function serveBeside(
+  exchange: Exchange,
+  path: HashPath,
+  options: BesideOptions,
+): Promise<Response> {
+  const coding = offerCodings(exchange.incoming.headers["accept-encoding"], false);
+  try {
+    const resource = options.metadata.resource(path);
+    return await serveDocument(exchange, METADATA, resource, { coding, filesBase: undefined }, options);
+  } catch (error) {
+    if (!(error instanceof Unannounced)) throw error;
+    return await servePassedThrough(exchange, path, options);
+  }
+}
+
+async function servePassedThrough(
+  exchange: Exchange,
+  path: HashPath,
+  options: BesideOptions,
+): Promise<Response> {
+  const forward = {
+    kind: "forward",
+    fwd: "miss",
+    stored: false,
+    collapsed: false,
+    ttlMs: undefined,
+  } as const;
+  try {
+    const passed = await options.metadata.passThrough(path);
+    if (passed === undefined) return sendNotFound(exchange, METADATA);
+    const { answer, body } = passed;
+    return send(exchange, METADATA.route, {
+      status: 200,
+      fields: ["Content-Type", answer.contentType, "Vary", METADATA.vary, ...FILE_CORS],
+      body,
+      cacheStatus: { ...forward, fwdStatus: 200, detail: "unannounced" },
+      date: answer.date,
+    });
+  } catch (error) {
+    if (!(error instanceof UpstreamUnavailable)) throw error;
+    return sendUnavailable(exchange, METADATA, path.filename, error, {
+      ...forward,
+      fwdStatus: error.status,
+      detail: error.failure,
+    });
+  }
+}

@@ -1,0 +1,95 @@
+import type { Hono } from "hono";
+import { LOCAL } from "../cache/cache-status.ts";
+import { CORS_FIELDS, JSON_NOT_FOUND } from "../pypi/answers.ts";
+import { parseFilePath } from "../pypi/file-path.ts";
+import { isVersion, normalizeProject } from "../pypi/names.ts";
+import type { Documents } from "../resources/documents.ts";
+import { offerCodings } from "./accept-encoding.ts";
+import { type DocumentServing, sendNotFound, serveDocument, type Surface } from "./documents.ts";
+import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
+import { send } from "./send.ts";
+
+export interface PassThroughOptions extends DocumentServing {
+  readonly documents: Documents;
+}
+
+const METHODS = ["GET", "HEAD"];
+const NOT_FOUND = { contentType: "text/plain; charset=UTF-8", body: Buffer.from("404 Not Found") };
+const FEED: Surface = { route: "rss", vary: "Accept-Encoding", notFound: NOT_FOUND, fields: [] };
+const STATS: Surface = { route: "stats", vary: "Accept, Accept-Encoding", notFound: NOT_FOUND, fields: [] };
+
+/** What pypi.org has besides index and files that machines read: it goes through the cache as it is. */
+export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: PassThroughOptions): void {
+  const { documents } = options;
+  const serve = (
+    exchange: Exchange,
+    surface: Surface,
+    resource: ReturnType<Documents["project"]>,
+    type?: string,
+  ) => {
+    const coding = offerCodings(exchange.incoming.headers["accept-encoding"], false);
+    const wanted = { coding, filesBase: undefined, ...(type !== undefined && { contentType: type }) };
+    return serveDocument(exchange, surface, resource, wanted, options);
+  };
+  app.on(METHODS, "/integrity/:project/:version/:filename/provenance", async (context) => {
+    const exchange = exchangeOf(context);
+    const { project: spelling, version, filename } = context.req.param();
+    const project = normalizeProject(spelling);
+    const surface = provenanceOf(filename);
+    if (project === undefined || !isVersion(version) || !isFilename(filename))
+      return sendNotFound(exchange, surface);
+    const mediaType = provenanceType(exchange.incoming.headers.accept);
+    if (mediaType === undefined) return sendNotAcceptable(exchange, surface);
+    return await serve(exchange, surface, documents.provenance(project, version, filename), mediaType);
+  });
+  app.on(METHODS, "/rss/:feed{(?:updates|packages)\\.xml}", async (context) => {
+    const feed = context.req.param("feed").startsWith("updates") ? "updates" : "packages";
+    return await serve(exchangeOf(context), FEED, documents.feed(feed));
+  });
+  app.on(METHODS, "/rss/project/:project/releases.xml", async (context) => {
+    const exchange = exchangeOf(context);
+    const project = normalizeProject(context.req.param("project"));
+    if (project === undefined) return sendNotFound(exchange, FEED);
+    return await serve(exchange, FEED, documents.projectFeed(project));
+  });
+  app.on(METHODS, "/stats/", async (context) => {
+    const exchange = exchangeOf(context);
+    const wantsJson = (exchange.incoming.headers.accept ?? "").includes("application/json");
+    return await serve(exchange, STATS, documents.stats(wantsJson ? "json" : "html"));
+  });
+}
+
+/** PEP 740's 404 names the file (facts/pypi.md §3). */
+function provenanceOf(filename: string): Surface {
+  const body = { message: `No provenance available for ${filename}` };
+  const notFound = isFilename(filename) ? Buffer.from(JSON.stringify(body)) : JSON_NOT_FOUND;
+  return {
+    route: "integrity",
+    vary: "Accept, Accept-Encoding",
+    notFound: { contentType: "application/json", body: notFound },
+    fields: CORS_FIELDS,
+  };
+}
+
+/** @returns undefined for an Accept that neither of its two media types fits */
+function provenanceType(accept: string | undefined): string | undefined {
+  const named = (accept ?? "*/*").toLowerCase();
+  if (/\*\/\*|application\/\*|application\/vnd\.pypi\.integrity\.v1\+json/.test(named)) {
+    return "application/vnd.pypi.integrity.v1+json";
+  }
+  return named.includes("application/json") ? "application/json" : undefined;
+}
+
+/** Whether a file of the index can have this name: as in the path of a file. */
+function isFilename(filename: string): boolean {
+  return parseFilePath(`/packages/aa/bb/${"0".repeat(60)}/${encodeURIComponent(filename)}`) !== undefined;
+}
+
+function sendNotAcceptable(exchange: Exchange, surface: Surface): Response {
+  return send(exchange, surface.route, {
+    status: 406,
+    fields: ["Content-Type", "application/json", "Vary", surface.vary],
+    body: Buffer.from('{"message": "Request not acceptable"}'),
+    cacheStatus: LOCAL,
+  });
+}

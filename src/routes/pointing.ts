@@ -1,0 +1,59 @@
+import type { IncomingMessage } from "node:http";
+import { type PublicBaseOptions, publicBase } from "./public-base.ts";
+
+/** Where the file URLs in documents point. */
+export type FilesTarget =
+  /** As upstream wrote them: the bytes stay untouched. */
+  | { readonly kind: "upstream" }
+  /** To a mirror; undefined while none is healthy: as upstream wrote them. */
+  | { readonly kind: "mirror"; readonly current: () => string | undefined }
+  /** To larder itself. */
+  | { readonly kind: "larder" };
+
+export interface PointingOptions {
+  readonly filesTarget: FilesTarget;
+  readonly publicBase: PublicBaseOptions;
+}
+
+/** What stands before `/packages/` and `/integrity/` in a document; undefined leaves a URL as upstream wrote it. */
+export interface Pointing {
+  readonly filesBase: string | undefined;
+  readonly integrityBase: string | undefined;
+}
+
+/** For the JSON API, whose URLs are absolute: clients compare them with the index's, once resolved (rule 15). */
+export function pointAbsolute(
+  request: IncomingMessage,
+  { filesTarget, publicBase: options }: PointingOptions,
+): Pointing {
+  switch (filesTarget.kind) {
+    case "upstream":
+      return { filesBase: undefined, integrityBase: undefined };
+    case "mirror":
+      return { filesBase: filesTarget.current(), integrityBase: undefined };
+    case "larder": {
+      const base = publicBase(request, options);
+      return { filesBase: base, integrityBase: base };
+    }
+  }
+}
+
+/**
+ * For a page `/simple/<project>/`: relative to it, so that one representation serves every name larder has. Absolute
+ * where the base is configured, for then JSON API and index must agree on that (rule 15), and where the page was asked
+ * for by a path that is none of its own, such as `/simple//<project>/`, against which clients would resolve it.
+ *
+ * @param isCanonical whether the client's path is the page's own
+ */
+export function pointFromPage(
+  request: IncomingMessage,
+  options: PointingOptions,
+  isCanonical: boolean,
+): Pointing {
+  const absolute = pointAbsolute(request, options);
+  if (options.filesTarget.kind !== "larder" || options.publicBase.publicUrl !== undefined || !isCanonical)
+    return absolute;
+  return { filesBase: PAGE_TO_ROOT, integrityBase: PAGE_TO_ROOT };
+}
+
+const PAGE_TO_ROOT = "../..";

@@ -1,0 +1,318 @@
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { TestClock } from "../support/clock.ts";
+import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
+import { download } from "./download.ts";
+import { type FileCache, type FileCacheOptions, hashPath, someBytes, startFileCache } from "./file-cache.ts";
+import { startFileCacheProcess } from "./process.ts";
+
+const MIB = 1024 * 1024;
+
+let upstream: FakeUpstream;
+let clock: TestClock;
+let directory: string;
+let open: FileCache[];
+
+async function start(options: Partial<FileCacheOptions> = {}): Promise<FileCache> {
+  const defaults = { upstreamUrl: upstream.url, clock, dataDirectory: directory };
+  const cache = await startFileCache({ ...defaults, ...options });
+  open.push(cache);
+  await cache.blobs.swept;
+  return cache;
+}
+
+async function stop(cache: FileCache): Promise<void> {
+  open = open.filter((each) => each !== cache);
+  await cache.stop();
+}
+
+interface Put {
+  readonly path: string;
+  readonly bytes: Buffer;
+  readonly whole: { readonly sha256: string; readonly bytes: number; readonly complete: true };
+}
+
+async function put(length: number, seed: number): Promise<Put> {
+  const bytes = someBytes(length, seed);
+  const path = await hashPath(bytes);
+  upstream.file(path, bytes);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { path, bytes, whole: { sha256, bytes: length, complete: true } };
+}
+
+beforeEach(async () => {
+  upstream = await startUpstream();
+  clock = new TestClock(Date.now());
+  directory = mkdtempSync(join(tmpdir(), "larder-files-"));
+  open = [];
+});
+
+afterEach(async () => {
+  await Promise.all(open.map((cache) => cache.stop()));
+  await upstream.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function namesBelow(...folders: string[]): string[] {
+  const found = readdirSync(join(directory, "files", ...folders), { recursive: true, withFileTypes: true });
+  return found.filter((each) => each.isFile()).map((each) => join(each.parentPath, each.name));
+}
+
+const parts = (): string[] => namesBelow("tmp").filter((name) => name.endsWith(".part"));
+const finished = (): string[] =>
+  namesBelow().filter((name) => !name.startsWith(join(directory, "files", "tmp")));
+
+describe("a process that is killed in the middle of a download", () => {
+  it("leaves no file that anybody sees, and what it left is swept at the next start", async () => {
+    const { path, bytes, whole } = await put(4 * MIB, 1);
+    const gate = upstream.holdBody(path, 2 * MIB);
+    const first = await startFileCacheProcess(upstream.url, directory);
+    const client = download(first.url, path);
+    await client.reached(2 * MIB);
+    await first.kill();
+    expect((await client.done).complete).toBe(false);
+    expect([parts().length, finished().length]).toEqual([1, 0]);
+    gate.release();
+    const second = await start();
+    expect([parts(), second.blobs.size().entries]).toEqual([[], 0]);
+    expect(await download(second.url, path).done).toEqual(whole);
+    expect((await second.get(path)).body.equals(bytes)).toBe(true);
+  });
+
+  it("keeps all that was whole, for the next one, with upstream gone", async () => {
+    const files = [await put(MIB, 1), await put(MIB, 2)];
+    const first = await startFileCacheProcess(upstream.url, directory);
+    for (const { path, whole } of files) expect(await download(first.url, path).done).toEqual(whole);
+    await first.kill();
+    await upstream.down();
+    const second = await start();
+    for (const { path, whole } of files) expect(await download(second.url, path).done).toEqual(whole);
+  });
+
+  it("does not take with it what another living one has under way", async () => {
+    const { path, whole } = await put(4 * MIB, 1);
+    const gate = upstream.holdBody(path, 2 * MIB);
+    const living = await startFileCacheProcess(upstream.url, directory);
+    const client = download(living.url, path);
+    await client.reached(2 * MIB);
+    const other = await start();
+    expect(parts()).toHaveLength(1);
+    gate.release();
+    expect(await client.done).toEqual(whole);
+    // What one has stored, the other finds.
+    await upstream.down();
+    expect(await download(other.url, path).done).toEqual(whole);
+    await living.kill();
+  });
+});
+
+describe("a row and its bytes", () => {
+  it("without the bytes is a miss: the file is fetched again", async () => {
+    const { path, bytes } = await put(MIB, 1);
+    const cache = await start();
+    await cache.get(path);
+    const [file = ""] = finished();
+    unlinkSync(file);
+    const again = await cache.get(path);
+    expect([again.body.equals(bytes), again.cacheStatus]).toEqual([
+      true,
+      expect.stringContaining("fwd=miss"),
+    ]);
+    expect(cache.blobs.size()).toEqual({ entries: 1, bytes: MIB, filling: 0 });
+    expect((await cache.get(path)).cacheStatus).toContain("hit");
+  });
+
+  it("with less than the bytes, as a power cut leaves it, is a miss too", async () => {
+    const { path, bytes } = await put(MIB, 1);
+    const cache = await start();
+    await cache.get(path);
+    truncateSync(finished()[0] ?? "", 1000);
+    expect((await cache.get(path)).body.equals(bytes)).toBe(true);
+    expect(cache.survived).toEqual(["files: not whole"]);
+  });
+
+  it("are both gone when somebody clears the directory: files are stored again, without a restart", async () => {
+    const { path, bytes } = await put(MIB, 1);
+    const cache = await start();
+    await cache.get(path);
+    rmSync(join(directory, "files"), { recursive: true });
+    expect((await cache.get(path)).body.equals(bytes)).toBe(true);
+    expect((await cache.get(path)).cacheStatus).toContain("hit");
+  });
+
+  it("are no longer together after an index is lost: what lies there is swept, once it is old", async () => {
+    const { path } = await put(MIB, 1);
+    const first = await start();
+    await first.get(path);
+    await stop(first);
+    writeFileSync(join(directory, "files.sqlite"), "this is no database, and too long to be an empty one");
+    const second = await start();
+    expect(second.survived).toEqual(["files: index put aside"]);
+    expect(finished()).toHaveLength(1);
+    await stop(second);
+    clock.advance(3_700_000);
+    await start();
+    expect(finished()).toEqual([]);
+  });
+});
+
+describe("the disk budget", () => {
+  it("when passed is kept by evicting the least recently used down to nine tenths", async () => {
+    const cache = await start({ maxBytes: 10 * MIB });
+    const files = await Promise.all(Array.from({ length: 10 }, (_, i) => put(MIB, i + 1)));
+    for (const { path } of files) {
+      await cache.get(path);
+      clock.advance(1000);
+    }
+    expect(cache.blobs.size().entries).toBe(10);
+    await cache.get(files[0]!.path); // used again: no longer the oldest
+    clock.advance(1000);
+    await cache.get((await put(MIB, 11)).path);
+    // Down to 9 MiB with the new one.
+    expect(cache.blobs.size()).toEqual({ entries: 9, bytes: 9 * MIB, filling: 0 });
+    const before = upstream.count();
+    await cache.get(files[0]!.path);
+    await cache.get(files[3]!.path);
+    expect(upstream.count()).toBe(before);
+    await cache.get(files[1]!.path);
+    expect(upstream.count()).toBe(before + 1);
+    expect(finished()).toHaveLength(cache.blobs.size().entries);
+  });
+
+  it("never pulls a file away from who is reading it", async () => {
+    const cache = await start({ maxBytes: 9 * MIB });
+    const read = await put(8 * MIB, 1);
+    await download(cache.url, read.path).done;
+    const reader = download(cache.url, read.path);
+    reader.pause();
+    expect((await reader.head).headers["cache-status"]).toContain("hit");
+    await cache.get((await put(4 * MIB, 2)).path);
+    expect(cache.blobs.size().bytes).toBe(4 * MIB);
+    reader.resume();
+    expect(await reader.done).toEqual(read.whole);
+  });
+
+  it("is not spent on a file that is larger than it: that passes through, whole and proved", async () => {
+    const cache = await start({ maxBytes: MIB });
+    const { path, bytes, whole } = await put(4 * MIB, 1);
+    for (let i = 0; i < 2; i++) {
+      const client = download(cache.url, path);
+      expect((await client.head).headers["cache-status"]).toBe("larder; fwd=miss; fwd-status=200");
+      expect(await client.done).toEqual(whole);
+    }
+    const part = await cache.get(path, { headers: { range: "bytes=-1000" } });
+    expect(part.body.equals(bytes.subarray(-1000))).toBe(true);
+    expect([parts(), finished()]).toEqual([[], []]);
+    expect(cache.survived).toContain("files: too large for the budget");
+    const wrong = Buffer.from(bytes).fill(0, 0, 1);
+    upstream.file(path, wrong);
+    const deceived = await download(cache.url, path).done;
+    expect([deceived.complete, deceived.bytes < bytes.length]).toEqual([false, true]);
+  });
+
+  it("survives being used by two processes at once", async () => {
+    const caches = [await start({ maxBytes: 6 * MIB }), await start({ maxBytes: 6 * MIB })];
+    const files = await Promise.all(Array.from({ length: 12 }, (_, i) => put(MIB, i + 1)));
+    await Promise.all(
+      files.map(async ({ path, whole }, i) => {
+        expect(await download(caches[i % 2]!.url, path).done).toEqual(whole);
+        expect(await download(caches[(i + 1) % 2]!.url, path).done).toEqual(whole);
+      }),
+    );
+    const { entries, bytes } = caches[0]!.blobs.size();
+    expect(finished()).toHaveLength(entries);
+    expect(bytes).toBeLessThanOrEqual(6 * MIB);
+    expect(caches.flatMap((cache) => cache.survived)).toEqual([]);
+  });
+});
+
+describe("no space left on the device", () => {
+  // A file system that is really full. Only root may mount one.
+  const mayMount = process.getuid?.() === 0 && process.platform === "linux" && canMount();
+
+  function canMount(): boolean {
+    const at = mkdtempSync(join(tmpdir(), "larder-mount-"));
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", at]).status === 0;
+    if (mounted) spawnSync("umount", [at]);
+    rmSync(at, { recursive: true });
+    return mounted;
+  }
+
+  it.skipIf(!mayMount)("passes the file through to everybody, whole, with a warning", async () => {
+    spawnSync("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", directory]);
+    try {
+      const cache = await start();
+      const { path, bytes, whole } = await put(8 * MIB, 1);
+      // Two are in the middle of what fits when it turns out that the rest does not.
+      const gate = upstream.holdBody(path, MIB);
+      const clients = [download(cache.url, path), download(cache.url, path)];
+      await Promise.all(clients.map((client) => client.reached(MIB)));
+      gate.release();
+      for (const client of clients) expect(await client.done).toEqual(whole);
+      expect(cache.survived).toEqual(["files: disk write"]);
+      expect(upstream.requests.slice(1).map((each) => each.headers.range)).toEqual([
+        expect.stringMatching(/^bytes=\d{7}-$/),
+        expect.stringMatching(/^bytes=\d{7}-$/),
+      ]);
+      expect((await cache.get(path, { headers: { range: "bytes=-9" } })).body).toEqual(bytes.subarray(-9));
+      expect([parts(), cache.blobs.size().entries, cache.broken]).toEqual([[], 0, []]);
+      // The space is there again, and small files are stored as ever.
+      const small = await put(1000, 2);
+      await cache.get(small.path);
+      expect((await cache.get(small.path)).cacheStatus).toContain("hit");
+      await stop(cache);
+    } finally {
+      spawnSync("umount", ["-l", directory]);
+    }
+  });
+
+  it("or a disk that fails otherwise: the same, where the temporary cannot even be made", async () => {
+    const cache = await start();
+    const { path, whole } = await put(MIB, 1);
+    rmSync(join(directory, "files", "tmp"), { recursive: true });
+    writeFileSync(join(directory, "files", "tmp"), "in the way of a directory");
+    expect(await download(cache.url, path).done).toEqual(whole);
+    expect(cache.survived).toEqual(["files: disk write"]);
+    expect(cache.broken).toEqual([]);
+  });
+
+  it("nor at the end, for the finished name: who waits gets the file, which is not stored", async () => {
+    const cache = await start();
+    const { path, whole } = await put(MIB, 1);
+    const folder = path.split("/")[2] ?? "";
+    writeFileSync(join(directory, "files", folder), "in the way of a directory");
+    expect(await download(cache.url, path).done).toEqual(whole);
+    expect(cache.survived).toEqual(["files: commit"]);
+    expect(parts()).toEqual([]);
+    unlinkSync(join(directory, "files", folder));
+    expect(await download(cache.url, path).done).toEqual(whole);
+    expect((await cache.get(path)).cacheStatus).toContain("hit");
+  });
+});
+
+describe("the end of the process", () => {
+  it("breaks what is under way, and leaves neither temporaries nor locks", async () => {
+    const cache = await start();
+    const { path } = await put(4 * MIB, 1);
+    const gate = upstream.holdBody(path, 2 * MIB);
+    const client = download(cache.url, path);
+    await client.reached(2 * MIB);
+    await stop(cache);
+    expect((await client.done).complete).toBe(false);
+    expect(namesBelow("tmp")).toEqual([]);
+    expect(existsSync(join(directory, "files.sqlite"))).toBe(true);
+    gate.release();
+  });
+});

@@ -1,0 +1,228 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startLarder, type TestLarder } from "../support/larder.ts";
+import type { BuiltPackage, Package } from "../support/packages/build.ts";
+import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
+
+const JSON_TYPE = "application/vnd.pypi.simple.v1+json";
+const DEMO: Package = {
+  name: "Demo",
+  serial: 40,
+  releases: [
+    { version: "1.0", hasProvenance: true },
+    { version: "2.0", hasMetadata: false },
+  ],
+};
+
+let upstream: FakeUpstream;
+let larder: TestLarder;
+let demo: BuiltPackage;
+
+beforeAll(async () => {
+  upstream = await startUpstream();
+  [demo] = upstream.publish(DEMO) as [BuiltPackage];
+  larder = await startLarder({
+    upstream,
+    env: { LARDER_FILES: "larder", LARDER_FILES_UPSTREAM: upstream.url },
+  });
+});
+
+afterAll(async () => {
+  await larder.close();
+  await upstream.close();
+});
+
+const fileOf = (version: string, kind: "wheel" | "sdist") =>
+  demo.releases.find((release) => release.version === version)!.files.find((file) => file.kind === kind)!;
+
+describe("metadata beside a file", () => {
+  it("are the announced bytes, immutable, from the store ever after, in the coding asked for", async () => {
+    const wheel = fileOf("1.0", "wheel");
+    for (const coding of ["identity", "gzip"]) {
+      const answer = await larder.get(`${wheel.path}.metadata`, { headers: { "accept-encoding": coding } });
+      expect([answer.status, answer.decoded.equals(wheel.metadata!.bytes)]).toEqual([200, true]);
+      expect(answer.headers["cache-control"]).toBe("max-age=365000000, immutable, public");
+      expect(answer.headers.etag).toMatch(/^"/);
+      const same = await larder.get(`${wheel.path}.metadata`, {
+        headers: { "accept-encoding": coding, "if-none-match": String(answer.headers.etag) },
+      });
+      expect(same.status).toBe(304);
+    }
+    larder.clock.advance(400 * 86_400_000);
+    expect(
+      (await larder.get(`${wheel.path}.metadata`, { headers: { "cache-control": "no-cache" } })).cacheStatus,
+    ).toMatch(/^larder; hit; ttl=\d+$/);
+    expect(upstream.count(`${wheel.path}.metadata`)).toBe(1);
+  });
+
+  it("that are not those which the index announces are a 503 and are not stored; nor is trouble a 404", async () => {
+    const [lied] = upstream.publish({ name: "lied", serial: 50, releases: [{ version: "1.0" }] });
+    const wheel = lied!.releases[0]!.files[0]!;
+    upstream.file(`${wheel.path}.metadata`, Buffer.from("Metadata-Version: 2.1\nName: other\n"));
+    const wrong = await larder.get(`${wheel.path}.metadata`);
+    expect([wrong.status, JSON.parse(wrong.body.toString())]).toMatchObject([
+      503,
+      { cause: "hash-mismatch" },
+    ]);
+    const clear = upstream.fault({ kind: "status", status: 500 }, { path: `${wheel.path}.metadata` });
+    expect((await larder.get(`${wheel.path}.metadata`)).status).toBe(503);
+    clear();
+    upstream.file(`${wheel.path}.metadata`, wheel.metadata!.bytes);
+    expect((await larder.get(`${wheel.path}.metadata`)).body.equals(wheel.metadata!.bytes)).toBe(true);
+  });
+
+  it("that the index does not announce are upstream's affair, and never stored", async () => {
+    const wheel = fileOf("2.0", "wheel");
+    expect((await larder.get(`${wheel.path}.metadata`)).status).toBe(404);
+    upstream.file(`${wheel.path}.asc`, Buffer.from("-----BEGIN PGP SIGNATURE-----\n"));
+    const signature = await larder.get(`${wheel.path}.asc`);
+    expect([signature.status, signature.cacheStatus]).toEqual([
+      200,
+      "larder; fwd=miss; fwd-status=200; detail=unannounced",
+    ]);
+  });
+});
+
+describe("a path as before 2016", () => {
+  it("leads to where the file is on larder, as PyPI's redirector finds it", async () => {
+    const sdist = fileOf("1.0", "sdist");
+    const { status, headers } = await larder.get(`/packages/source/D/Demo/${sdist.filename}`);
+    expect([status, headers.location]).toEqual([302, sdist.path]);
+  });
+
+  it("is 404 for what no release has", async () => {
+    expect((await larder.get("/packages/source/D/Demo/Demo-9.9.tar.gz")).status).toBe(404);
+    expect((await larder.get("/packages/py3/D/Demo/Demo-1.0.tar.gz")).status).toBe(404);
+  });
+});
+
+describe("the root of the Simple API", () => {
+  it("goes out as it is stored, or decoded, with its length, and costs one request for each form", async () => {
+    for (const accept of [JSON_TYPE, "text/html"]) {
+      const direct = await larder.get("/simple/", { headers: { accept, "accept-encoding": "gzip" } });
+      const plain = await larder.get("/simple/", { headers: { accept } });
+      expect(plain.body.equals(direct.decoded)).toBe(true);
+      expect(plain.headers["content-length"]).toBe(String(plain.body.length));
+      expect(plain.headers["content-encoding"]).toBeUndefined();
+      expect(plain.headers.etag).not.toBe(direct.headers.etag);
+      const original = await fetch(`${upstream.url}/simple/`, { headers: { accept } });
+      expect(plain.body.toString()).toBe(await original.text());
+      const head = await larder.get("/simple/", { method: "HEAD", headers: { accept } });
+      expect(head.headers).toEqual(plain.headers);
+      const same = await larder.get("/simple/", {
+        headers: { accept, "if-none-match": String(plain.headers.etag) },
+      });
+      expect(same.status).toBe(304);
+    }
+    expect(upstream.count("/simple/")).toBe(2 + 2);
+  });
+
+  it("of 40 MB is served in pieces, and never held decoded", async () => {
+    const projects = Array.from(
+      { length: 400_000 },
+      (_, n) => `{"_last-serial":${n},"name":"${randomBytes(6).toString("hex")}-some-project-${n}"}`,
+    );
+    const huge = Buffer.from(
+      `{"meta":{"_last-serial":1,"api-version":"1.4"},"projects":[${projects.join(",")}]}\n`,
+    );
+    const { createServer } = await import("node:http");
+    const { gzipSync } = await import("node:zlib");
+    const gzip = gzipSync(huge, { level: 1 });
+    const server = createServer((_, response) => {
+      response.writeHead(200, {
+        "content-type": JSON_TYPE,
+        "content-encoding": "gzip",
+        "content-length": gzip.length,
+        "x-pypi-last-serial": "7",
+      });
+      response.end(gzip);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+    const address = server.address();
+    const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
+    const other = await startLarder({ upstream: { url } });
+    try {
+      const { body, headers } = await other.get("/simple/", { headers: { accept: JSON_TYPE } });
+      expect(body.equals(huge)).toBe(true);
+      expect(headers["content-length"]).toBe(String(huge.length));
+      const metrics = (await other.get("/metrics")).body.toString();
+      const held = /^larder_memory_bytes (\d+)$/m.exec(metrics)?.[1];
+      expect(Number(held)).toBeLessThan(gzip.length + 10_000);
+    } finally {
+      await other.close();
+      server.close();
+    }
+  });
+});
+
+describe("what else pypi.org has for machines", () => {
+  it("provenance goes through the cache, 404 and 406 in its own words", async () => {
+    const wheel = fileOf("1.0", "wheel");
+    const path = `/integrity/Demo/1.0/${wheel.filename}/provenance`;
+    const found = await larder.get(path);
+    expect([found.status, found.headers["content-type"]]).toEqual([
+      200,
+      "application/vnd.pypi.integrity.v1+json",
+    ]);
+    expect(JSON.parse(found.body.toString())).toBeTypeOf("object");
+    expect((await larder.get(path)).cacheStatus).toContain("hit");
+    expect(
+      (await larder.get(path, { headers: { accept: "application/json" } })).headers["content-type"],
+    ).toBe("application/json");
+    expect((await larder.get(path, { headers: { accept: "image/png" } })).status).toBe(406);
+    const none = await larder.get(`/integrity/demo/2.0/${fileOf("2.0", "wheel").filename}/provenance`);
+    expect([none.status, none.body.toString()]).toEqual([
+      404,
+      `{"message":"No provenance available for ${fileOf("2.0", "wheel").filename}"}`,
+    ]);
+  });
+
+  it.each(["/rss/updates.xml", "/rss/packages.xml", "/rss/project/Demo/releases.xml"])(
+    "the feed %s is fresh for a minute",
+    async (path) => {
+      const feed = await larder.get(path);
+      expect([feed.status, feed.headers["content-type"]]).toEqual([
+        200,
+        expect.stringMatching(/^text\/xml/) as string,
+      ]);
+      expect((await larder.get(path)).cacheStatus).toBe("larder; hit; ttl=60");
+    },
+  );
+
+  it("the statistics are fresh for a day, in HTML and JSON", async () => {
+    const html = await larder.get("/stats/");
+    const json = await larder.get("/stats/", { headers: { accept: "application/json" } });
+    expect(html.headers["content-type"]).toMatch(/^text\/html/);
+    expect(json.headers["content-type"]).toMatch(/^application\/json/);
+    expect((await larder.get("/stats/")).cacheStatus).toBe("larder; hit; ttl=86400");
+  });
+});
+
+describe("what larder does not have", () => {
+  it.each(["/project/demo/", "/search/?q=x", "/user/someone/", "/p/demo/"])(
+    "sends people who ask for %s to PyPI",
+    async (path) => {
+      const { status, headers } = await larder.get(path);
+      expect([status, headers.location]).toEqual([302, `${upstream.url}${path}`]);
+    },
+  );
+
+  it.each(["/account/login/", "/manage/projects/", "/_/github/", "/oidc/audience"])(
+    "refuses %s in words",
+    async (path) => {
+      const { status, body } = await larder.get(path);
+      expect([status, body.toString()]).toEqual([403, expect.stringContaining("accounts") as string]);
+    },
+  );
+
+  it.each([
+    ["/legacy/", "upload"],
+    ["/pypi", "XML-RPC"],
+    ["/RPC2", "XML-RPC"],
+    ["/pypi/demo/json", "reads only"],
+  ])("refuses a POST to %s with a reason that a person understands", async (path, reason) => {
+    const { status, headers, body } = await larder.get(path, { method: "POST", body: "x" });
+    expect([status, headers.allow]).toEqual([405, "GET, HEAD, OPTIONS"]);
+    expect(body.toString()).toContain(reason);
+  });
+});
