@@ -1,10 +1,31 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { snippets } from "../src/routes/snippets.ts";
 import { optionsTable } from "../src/config/config.ts";
 
 const README = fileURLToPath(new URL("../README.md", import.meta.url));
 const TABLE = /(<!-- options: rendered by test\/readme\.test\.ts -->\n)[^]*(<!-- \/options -->)/;
+
+const SNIPPETS = /(<!-- snippets: rendered by test\/readme\.test\.ts -->\n)[^]*(<!-- \/snippets -->)/;
+
+const LANGUAGES: Readonly<Record<string, string>> = {
+  uv: "toml",
+  poetry: "toml",
+  pdm: "toml",
+  pipenv: "toml",
+  bandersnatch: "ini",
+  renovate: "json",
+  "pypi-simple": "python",
+};
+
+function renderedSnippets(): string {
+  const blocks = snippets("http://localhost:8080").map(({ client, text }) => {
+    const language = LANGUAGES[client] ?? "sh";
+    return `**${client}**\n\n\`\`\`${language}\n${text}\n\`\`\``;
+  });
+  return `\n${blocks.join("\n\n")}\n\n`;
+}
 
 function renderedTable(): string {
   const rows = optionsTable().map(({ env, fallback, help, reason }) => {
@@ -22,12 +43,11 @@ function renderedTable(): string {
 }
 
 describe("the README", () => {
-  it("lists every variable with its default (UPDATE_README=1 renders the table anew)", () => {
+  it("lists every variable with its default, and each client's settings (UPDATE_README=1 renders the table anew)", () => {
     const readme = readFileSync(README, "utf8");
-    const rendered = readme.replace(
-      TABLE,
-      (_, begin: string, end: string) => `${begin}${renderedTable()}${end}`,
-    );
+    const rendered = readme
+      .replace(TABLE, (_, begin: string, end: string) => begin + renderedTable() + end)
+      .replace(SNIPPETS, (_, begin: string, end: string) => begin + renderedSnippets() + end);
     if (process.env["UPDATE_README"] === "1") writeFileSync(README, rendered);
     else expect(readme).toBe(rendered);
   });
