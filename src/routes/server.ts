@@ -44,7 +44,11 @@ export function createServer(options: ServerOptions): LarderServer {
     http,
     drain: () => {
       // A client must not send its next request into a connection that is about to close (clients.md rule 25).
-      for (const outgoing of underWay) outgoing.shouldKeepAlive = false;
+      for (const outgoing of underWay) {
+        outgoing.shouldKeepAlive = false;
+        // One whose head had gone out before leaves an idle connection behind.
+        outgoing.once("close", () => setImmediate(() => http.closeIdleConnections()));
+      }
       const drained = new Promise<void>((resolve) => void http.close(() => resolve()));
       http.closeIdleConnections();
       return { drained, cutOff: () => http.closeAllConnections() };

@@ -104,7 +104,8 @@ it("keeps memory flat while 256 MB go to several clients, cold and warm", async 
   const idleBytes = await larder.maxRssBytes();
   for (let i = 0; i < 2; i++) {
     const clients = Array.from({ length: 3 }, () => download(larder.url, largePath).done);
-    for (const end of await Promise.all(clients)) expect([end.bytes, end.complete]).toEqual([large.length, true]);
+    for (const end of await Promise.all(clients))
+      expect([end.bytes, end.complete]).toEqual([large.length, true]);
   }
   // A buffer for each reader, and what the collector has not fetched yet; not the file.
   expect((await larder.maxRssBytes()) - idleBytes).toBeLessThan(128 * MIB);

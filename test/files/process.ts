@@ -1,6 +1,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
 
 /** A file cache in a process of its own. */
 export interface FileCacheProcess {
@@ -10,7 +11,7 @@ export interface FileCacheProcess {
   kill(): Promise<void>;
 }
 
-/** Starts one, and waits until it listens and has swept. */
+/** Starts one, and waits until it listens and has swept. It does not outlive the test. */
 export async function startFileCacheProcess(
   upstreamUrl: string,
   dataDirectory: string,
@@ -19,6 +20,7 @@ export async function startFileCacheProcess(
     env: { PATH: process.env["PATH"] ?? "", UPSTREAM: upstreamUrl, DATA: dataDirectory },
     execArgv: [],
   });
+  onTestFinished(() => void child.kill("SIGKILL"));
   const [{ url }] = (await once(child, "message")) as [{ url: string }];
   return {
     url,
