@@ -39,9 +39,10 @@ export function pointAbsolute(
 }
 
 /**
- * For a page `/simple/<project>/`: relative to it, so that one representation serves every name larder has. Absolute
- * where the base is configured, for then JSON API and index must agree on that (rule 15), and where the page was asked
- * for by a path that is none of its own, such as `/simple//<project>/`, against which clients would resolve it.
+ * For a page `/simple/<project>/`: files relative to it, so that they hold under every name larder has. Absolute where
+ * the base is configured, for then JSON API and index must agree on that (rule 15), and where the page was asked for by a
+ * path that is none of its own, such as `/simple//<project>/`, against which clients would resolve it. Attestations are
+ * always absolute: pypi-simple refuses a page where they are not.
  *
  * @param isCanonical whether the client's path is the page's own
  */
@@ -51,9 +52,9 @@ export function pointFromPage(
   isCanonical: boolean,
 ): Pointing {
   const absolute = pointAbsolute(request, options);
-  if (options.filesTarget.kind !== "larder" || options.publicBase.publicUrl !== undefined || !isCanonical)
-    return absolute;
-  return { filesBase: PAGE_TO_ROOT, integrityBase: PAGE_TO_ROOT };
+  const { filesTarget, publicBase: base } = options;
+  if (filesTarget.kind !== "larder" || base.publicUrl !== undefined || !isCanonical) return absolute;
+  return { ...absolute, filesBase: PAGE_TO_ROOT };
 }
 
 const PAGE_TO_ROOT = "../..";

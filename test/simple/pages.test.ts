@@ -78,7 +78,7 @@ describe("a project's page", () => {
     const restored = body
       .toString()
       .replaceAll('"url":"../../packages/', `"url":"${upstream.url}/packages/`)
-      .replaceAll('"provenance":"../../integrity/', `"provenance":"${upstream.url}/integrity/`);
+      .replaceAll(`"provenance":"${larder.url}/integrity/`, `"provenance":"${upstream.url}/integrity/`);
     expect(restored).toBe(original);
     expect(body.toString()).toContain('"url":"../../packages/');
   });
@@ -91,7 +91,7 @@ describe("a project's page", () => {
     const restored = body
       .toString()
       .replaceAll('"../../packages/', `"${upstream.url}/packages/`)
-      .replaceAll('"../../integrity/', `"${upstream.url}/integrity/`);
+      .replaceAll(`"${larder.url}/integrity/`, `"${upstream.url}/integrity/`);
     expect(restored).toBe(original);
   });
 
