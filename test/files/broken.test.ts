@@ -142,6 +142,11 @@ describe("wrong bytes", () => {
     expect(await download(cache.url, path).done).toEqual(WHOLE);
   });
 
+  it("break a connection that is kept alive too: nothing that follows could be told from the rest", async () => {
+    upstream.file(path, Buffer.alloc(BYTES.length));
+    await expect(cache.get(path)).rejects.toThrow();
+  });
+
   it.each([
     ["too short", BYTES.subarray(0, -1)],
     ["too long", Buffer.concat([BYTES, BYTES.subarray(0, 1)])],

@@ -24,7 +24,7 @@ async function restart(options: Partial<FileCacheOptions> = {}): Promise<FileCac
 
 beforeEach(async () => {
   clock = new TestClock(Date.now());
-  upstream = await startUpstream();
+  upstream = await startUpstream({ now: () => clock.now() });
   path = await hashPath(BYTES);
   upstream.file(path, BYTES);
   await start();
@@ -367,6 +367,17 @@ describe("a Range", () => {
     const head = await cache.get(path, { method: "HEAD", headers: { range: "bytes=0-4" } });
     expect([head.status, head.headers["content-length"]]).toEqual([200, String(N)]);
   });
+});
+
+it("asked for twice within one turn of the loop is one fill", async () => {
+  const key = { path, blake2b256: path.split("/").slice(2, 5).join("") };
+  const open = (): Promise<{ kind: "absent"; status: 404 }> =>
+    Promise.resolve({ kind: "absent", status: 404 });
+  const [first, second] = [0, 1].map(() => cache.blobs.fill(key, undefined, { open }));
+  expect([first?.collapsed, second?.collapsed]).toEqual([false, true]);
+  expect(second?.fill).toBe(first?.fill);
+  await first?.fill.done;
+  expect(cache.blobs.filling(key)).toBeUndefined();
 });
 
 it("asked for by several at once is fetched once, and says of all but one that they were collapsed", async () => {
