@@ -21,11 +21,12 @@ export async function proveByEnds(
   maxBytes: number,
   isRight: (head: string, tail: string) => boolean,
 ): Promise<void> {
-  let head = Buffer.alloc(0);
-  let tail = Buffer.alloc(0);
+  let head: Buffer = Buffer.alloc(0);
+  let tail: Buffer = Buffer.alloc(0);
   let length = 0;
   try {
     for await (const chunk of decoded(body, coding)) {
+      if (!Buffer.isBuffer(chunk)) throw new TypeError("a body is made of Buffers");
       length += chunk.length;
       if (length > maxBytes)
         throw new UpstreamUnavailable("too-large", `more than ${maxBytes} bytes, decoded`);
@@ -44,7 +45,7 @@ export async function proveByEnds(
 }
 
 /** The body without its coding, piece by piece. */
-export function decoded(body: Buffer, coding: Coding): AsyncIterable<Buffer> & Readable {
+export function decoded(body: Buffer, coding: Coding): Readable {
   if (coding === "identity") return Readable.from([body]);
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES, rejectGarbageAfterEnd: true });
   gunzip.end(body);
