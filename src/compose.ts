@@ -119,13 +119,17 @@ export function compose(
     },
   });
 
-  const blobs = new Blobs({
-    directory: config.dataDirectory,
-    maxBytes: filesBudget(config),
-    clock,
-    onSurvived,
-    onEvent: (event) => metrics.blob(event),
-  });
+  const blobs = openIn(
+    config,
+    () =>
+      new Blobs({
+        directory: config.dataDirectory,
+        maxBytes: filesBudget(config),
+        clock,
+        onSurvived,
+        onEvent: (event) => metrics.blob(event),
+      }),
+  );
   const filesUpstream = openUpstream(config, config.filesUpstreamUrl, clock, egress, metrics);
   const files = new Files({ blobs, upstream: filesUpstream, clock, negativeMs: config.negativeMs });
   const metadata = new Metadata({
@@ -194,6 +198,16 @@ export function compose(
   };
 }
 
+/** Opens something in the data directory, and names that where it cannot be done. */
+function openIn<T>({ dataDirectory }: Config, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`LARDER_DATA (${dataDirectory}) cannot be used: ${reason}`, { cause: error });
+  }
+}
+
 /** What upstream did is told in a word; a fault of larder's own needs its trace. */
 function toldOf(error: unknown): Record<string, unknown> {
   if (!(error instanceof UpstreamUnavailable)) return { err: error };
@@ -211,7 +225,9 @@ function openStore(config: Config, clock: Clock, log: Log, onSurvived: OnSurvive
     log.info({ what, downForMs }, "the store is there again");
   if (config.redis === undefined) {
     const file = join(config.dataDirectory, "larder.sqlite");
-    const embedded = openEmbeddedStore({ file, maxBytes: documentsBudget(config), clock, onSurvived });
+    const embedded = openIn(config, () =>
+      openEmbeddedStore({ file, maxBytes: documentsBudget(config), clock, onSurvived }),
+    );
     const store = guard(embedded, { budgetMs: EMBEDDED_BUDGET_MS, clock, onSurvived, onRecovered });
     return { store, connected: Promise.resolve() };
   }
@@ -316,11 +332,9 @@ function observe({ incoming, outgoing }: Exchange, metrics: Metrics, log: Log): 
   const cache = cacheStatusWord(cacheStatus);
   const durationMs = performance.now() - outgoing.startedAtMs;
   metrics.request({ route, cache, status: outgoing.statusCode, durationMs });
-  if (cacheStatus.kind === "hit") metrics.avoided();
-  if (cacheStatus.kind === "forward" && cacheStatus.collapsed) {
-    metrics.collapsed();
-    metrics.avoided();
-  }
+  const isCollapsed = cacheStatus.kind === "forward" && cacheStatus.collapsed;
+  if (isCollapsed) metrics.collapsed();
+  if ((isCollapsed || cacheStatus.kind === "hit") && outgoing.statusCode < 500) metrics.avoided();
   log.info(
     {
       method: incoming.method,

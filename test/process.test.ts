@@ -103,6 +103,15 @@ describe("the process", () => {
     expect(output).not.toMatch(/\bat .*\.ts:\d+/);
   });
 
+  it("names the directory that it cannot use, and ends with 1", async () => {
+    writeFileSync(join(directory, "file"), "");
+    const { code, output } = await runProcess({ PORT: "0", LARDER_DATA: join(directory, "file") });
+    expect([code, output]).toMatchObject([
+      1,
+      expect.stringContaining(`LARDER_DATA (${directory}/file)`) as string,
+    ]);
+  });
+
   it("says so when it cannot listen, and ends with 1", async () => {
     const { url } = await start();
     const { code, output } = await runProcess({

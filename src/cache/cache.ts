@@ -188,7 +188,7 @@ export class Cache {
   /** @returns undefined when patience ended first. Counted from the flight's start: nobody waits twice for it. */
   async #withPatience(flight: Flight<Filled>): Promise<Filled | undefined> {
     const { clock, patienceMs } = this.#options;
-    const leftMs = patienceMs - (clock.now() - flight.startedAt);
+    const leftMs = Math.min(patienceMs, patienceMs - (clock.now() - flight.startedAt));
     if (leftMs <= 0) return undefined;
     let cancel = (): void => undefined;
     const ended = new Promise<undefined>((resolve) => {
@@ -203,7 +203,8 @@ export class Cache {
 
   #wasAskedInVain(resource: Resource, now: EpochMs): boolean {
     const at = this.#askedInVain.get(flightKey(resource));
-    return at !== undefined && now - at < ASKED_IN_VAIN_MS;
+    // Not before it, either: a clock that was set back must not silence the asking for as long.
+    return at !== undefined && now >= at && now - at < ASKED_IN_VAIN_MS;
   }
 
   #fly(resource: Resource, found: HeldWithHead | undefined): Flight<Filled> {
@@ -219,7 +220,10 @@ export class Cache {
         lowerAfterMs,
         onLowerGeneration,
       });
-      if (filled.isKept) this.#noteInVain(resource);
+      // What is stale on arrival (an upstream that is itself a cache) would be asked for with each request.
+      const isStale = this.#lifetimesOf(resource).freshMs > 0 && this.#remainingMs(resource, filled) <= 0;
+      const isInVain = filled.isKept || isStale;
+      if (isInVain) this.#noteInVain(resource);
       else this.#askedInVain.delete(flightKey(resource));
       return filled;
     } catch (error) {

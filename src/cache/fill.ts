@@ -69,9 +69,17 @@ export async function fill(
       return take(tiers, held, loaded, settled, written === "written");
     }
     const newer = await tiers.reread(group, name);
+    // A 304 confirms the bytes that were asked about, and no others that somebody has stored since.
+    if (loaded.kind === "not-modified" && newer.found && !isSameBody(newer.found, found)) {
+      return { ...newer.found, fwdStatus: 304, stored: false, isKept: false };
+    }
     known = newer.head;
     held = newer.found ?? held;
   }
+}
+
+function isSameBody(one: HeldWithHead, other: HeldWithHead | undefined): boolean {
+  return one.held.entry.digest === other?.held.entry.digest;
 }
 
 async function write(
@@ -103,9 +111,10 @@ function take(
     tiers.holdHead(found.held.entry.group, head);
     return { held: found.held, head, fwdStatus, stored: false, isKept: true };
   }
-  const held = tiers.hold(head, entry, body ?? found?.held.body);
-  if (alias !== undefined) tiers.hold(head, alias, undefined);
-  return { held, head, fwdStatus, stored: written, isKept: false };
+  const isLowered = settled.surprise === "lowered";
+  const held = tiers.hold(head, entry, body ?? found?.held.body, isLowered);
+  if (alias !== undefined) tiers.hold(head, alias, undefined, isLowered);
+  return { ...held, fwdStatus, stored: written, isKept: false };
 }
 
 function tellOfSurprise(

@@ -46,9 +46,14 @@ export function isNegative(entry: Entry): boolean {
 }
 
 /** Whether something newer was heard of the group since this entry was confirmed: it must be validated at once. */
-export function isSuperseded(entry: Entry, head: Head): boolean {
-  if (entry.confirmedAt < head.invalidatedAt) return true;
-  return entry.generation < head.generation && entry.confirmedAt <= head.advancedAt;
+export function isSuperseded(entry: Entry, head: Head, now: EpochMs): boolean {
+  if (entry.confirmedAt < believed(head.invalidatedAt, now)) return true;
+  return entry.generation < head.generation && entry.confirmedAt <= believed(head.advancedAt, now);
+}
+
+/** An instant that a clock wrote which has been set back since would hold for as long as it was ahead. */
+function believed(instant: EpochMs, now: EpochMs): EpochMs {
+  return instant - now > CLOCK_SKEW_MS ? 0 : instant;
 }
 
 /**
@@ -58,7 +63,7 @@ export function isSuperseded(entry: Entry, head: Head): boolean {
 export function remainingMs(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): Ms {
   if (entry.confirmedAt - now > CLOCK_SKEW_MS) return 0;
   const ownMs = freshnessLifetimeMs(entry, head, lifetimes) - ageMs(entry, now);
-  if (isSuperseded(entry, head)) return Math.min(ownMs, 0);
+  if (isSuperseded(entry, head, now)) return Math.min(ownMs, 0);
   return Math.max(ownMs, remainingByGroupMs(entry, head, lifetimes, now));
 }
 
@@ -74,13 +79,15 @@ export function reuse(entry: Entry, head: Head, lifetimes: Lifetimes, now: Epoch
   const leftMs = remainingMs(entry, head, lifetimes, now);
   if (leftMs > 0) return noCache && ageMs(entry, now) > lifetimes.noCacheAfterMs ? "validate" : "fresh";
   // What is known to be outdated waits for upstream: only what may still be true goes out at once.
-  if (noCache || isNegative(entry) || isSuperseded(entry, head)) return "validate";
+  if (noCache || isNegative(entry) || isSuperseded(entry, head, now)) return "validate";
   return -leftMs < lifetimes.staleWhileRevalidateMs ? "stale-while-revalidate" : "validate";
 }
 
 /** Whether the entry may stand in when upstream fails or is slow. Never a 404: that would turn an outage into one. */
 export function mayServeStale(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): boolean {
   if (isNegative(entry)) return remainingMs(entry, head, lifetimes, now) > 0;
+  // All of the group was said to be gone, and nothing of it has been seen since: a 404 is the truth.
+  if (entry.confirmedAt < head.invalidatedAt && head.confirmedAt < head.invalidatedAt) return false;
   return ageMs(entry, now) - lifetimes.freshMs <= lifetimes.staleIfErrorMs;
 }
 

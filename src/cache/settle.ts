@@ -154,9 +154,11 @@ function accepted(
   head: Head,
   surprise: Settled["surprise"],
 ): Settled {
+  // Without generations nothing would end an alias when a release of its own takes the name.
+  const ownName = generation > 0 ? loaded.ownName : undefined;
   const entry: Entry = {
     group: context.group,
-    name: loaded.ownName ?? context.name,
+    name: ownName ?? context.name,
     generation,
     status: 200,
     fetchedAt: context.now,
@@ -170,7 +172,7 @@ function accepted(
     aliasOf: undefined,
   };
   const alias =
-    loaded.ownName === undefined || loaded.ownName === context.name
+    ownName === undefined || ownName === context.name
       ? undefined
       : { ...entry, name: context.name, etag: undefined, digest: "", bytes: 0, aliasOf: entry.name };
   return { head, entry, body: loaded.body, alias, surprise };

@@ -1,5 +1,6 @@
 import type { EpochMs } from "../clock.ts";
 import type { Awaitable, Change, Entry, Found, Head, Store, Written } from "../store/store.ts";
+import { isIntact } from "./intact.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
 import { NO_HEAD } from "./settle.ts";
 
@@ -37,13 +38,9 @@ export class Tiers {
     return this.#memory.head(group) ?? (await this.#store.read(group, name)).head;
   }
 
-  /** @returns undefined when the store no longer has it */
+  /** @returns undefined when the store no longer has it, or not as it was given */
   body(held: Held): Awaitable<Buffer | undefined> {
-    if (held.body !== undefined) return held.body;
-    const body = this.#store.readBody(held.entry);
-    return body instanceof Promise
-      ? body.then((late) => this.#keepBody(held, late))
-      : this.#keepBody(held, body);
+    return held.body ?? this.#readBody(held);
   }
 
   keepRepresentation(held: Held, key: string, representation: Representation): void {
@@ -55,9 +52,15 @@ export class Tiers {
     return this.#store.write(change);
   }
 
-  /** Takes into memory what an answer of upstream made of an entry. */
-  hold(head: Head, entry: Entry, body: Buffer | undefined): Held {
-    return this.#memory.put(head, entry, body);
+  /**
+   * Takes into memory what an answer of upstream made of an entry.
+   * @param isLowered whether the head goes back to a lower generation on purpose
+   */
+  hold(head: Head, entry: Entry, body: Buffer | undefined, isLowered: boolean): HeldWithHead {
+    // Two answers of one group may end at once, and where the store fails nobody else has merged their heads.
+    const known = this.#memory.head(entry.group);
+    const newest = !isLowered && known !== undefined && known.generation > head.generation ? known : head;
+    return { held: this.#memory.put(newest, entry, body), head: newest };
   }
 
   /** Takes into memory what an answer of upstream made of a group. */
@@ -71,10 +74,15 @@ export class Tiers {
     if (used.length > 0) await this.#store.touch(used);
   }
 
-  #keepBody(held: Held, body: Buffer | undefined): Buffer | undefined {
-    if (body === undefined) this.#memory.drop(held.entry.group, held.entry.name);
-    else this.#memory.keepBody(held, body);
-    return body;
+  async #readBody(held: Held): Promise<Buffer | undefined> {
+    const { entry } = held;
+    const body = await this.#store.readBody(entry);
+    if (body !== undefined && (await isIntact(body, entry.digest))) {
+      this.#memory.keepBody(held, body);
+      return body;
+    }
+    this.#memory.drop(entry.group, entry.name);
+    return undefined;
   }
 
   /** Takes what the store holds into memory, and follows an alias to the entry that has the body. */

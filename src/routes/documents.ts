@@ -54,13 +54,18 @@ export async function serveDocument(
     const { held } = answer;
     if (isNegative(held.entry)) return sendAbsent(exchange, surface, answer, serving);
     const etag = serving.representations.etag(held, wanted);
-    if (isNoneMatch(headers["if-none-match"], etag))
+    if (mayBeConditional(exchange) && isNoneMatch(headers["if-none-match"], etag))
       return sendNotModified(exchange, surface, answer, etag, serving);
     const representation = await serving.representations.get(held, wanted);
     if (representation !== undefined) return sendWhole(exchange, surface, answer, representation, serving);
     // The store has the entry but no longer its body (evicted, or a disk that lost it): that is a miss.
     lostDigest = held.entry.digest;
   }
+}
+
+/** RFC 9110 §13.2.1: preconditions are for methods that select a representation. */
+export function mayBeConditional({ incoming }: Exchange): boolean {
+  return incoming.method === "GET" || incoming.method === "HEAD";
 }
 
 /** The surface's own 404, for what upstream need not be asked about. */

@@ -24,6 +24,13 @@ const JSON_API: Surface = {
   fields: CORS_FIELDS,
 };
 
+const ALIASES = [
+  "/simple/pypi/:project/json",
+  "/simple/pypi/:project/json/",
+  "/:project/json",
+  "/:project/json/",
+] as const;
+
 /** PyPI's JSON API: `/pypi/<project>/json` and `/pypi/<project>/<version>/json` (facts/pypi.md §1). */
 export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoutesOptions): void {
   app.on(SAFE_METHODS, "/pypi/:project/json", async (context) => {
@@ -42,8 +49,8 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
   for (const page of ["/pypi/:project", "/pypi/:project/"] as const) {
     app.on(SAFE_METHODS, page, (context) => sendNotFound(exchangeOf(context), JSON_API));
   }
-  // pip-tools 7.6 asks beside and below the index (rule 16). `/simple/<p>/` and `/pypi/<p>` themselves come first.
-  for (const alias of ["/simple/pypi/:project/json", "/:project/json"] as const) {
+  // pip-tools asks beside and below the index, 7.4 with a slash at the end (rule 16). `/simple/<p>/` and `/pypi/<p>` themselves come first.
+  for (const alias of ALIASES) {
     app.on(SAFE_METHODS, alias, async (context) => {
       const exchange = exchangeOf(context);
       const project = normalizeProject(context.req.param("project"));

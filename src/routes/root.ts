@@ -7,7 +7,13 @@ import { decoded } from "../resources/prove-ends.ts";
 import type { Representation } from "../cache/memory.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
-import { fieldsOfWhole, sendAbsent, sendNotModified, sendUnavailable } from "./documents.ts";
+import {
+  fieldsOfWhole,
+  mayBeConditional,
+  sendAbsent,
+  sendNotModified,
+  sendUnavailable,
+} from "./documents.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { send } from "./send.ts";
 import { isJson, negotiated, SIMPLE, type SimpleRoutesOptions } from "./simple.ts";
@@ -48,7 +54,7 @@ async function serveRoot(exchange: Exchange, options: SimpleRoutesOptions): Prom
       contentType,
     };
     const etag = options.representations.etag(held, wanted);
-    if (isNoneMatch(headers["if-none-match"], etag))
+    if (mayBeConditional(exchange) && isNoneMatch(headers["if-none-match"], etag))
       return sendNotModified(exchange, SIMPLE, answer, etag, options);
     const stored = await options.representations.get(held, { ...wanted, coding: held.entry.coding });
     if (stored === undefined) lostDigest = held.entry.digest;

@@ -34,17 +34,26 @@ export interface LarderServer {
 
 /** The HTTP server: its door refuses what no route could answer, and the rest goes to the router. */
 export function createServer(options: ServerOptions): LarderServer {
-  const underWay = new Set<Outgoing>();
+  const state: DoorState = { underWay: new Set(), isDraining: false };
   const http = createHttpServer(
     { ServerResponse: Outgoing, requireHostHeader: false, ...TIMEOUTS },
-    door(options, createRoute(options), underWay),
+    door(options, createRoute(options), state),
   );
   http.on("clientError", refuseGarbage);
+  http.on("checkExpectation", (incoming, outgoing) => {
+    sendText(
+      { incoming, outgoing },
+      "refused",
+      417,
+      "417 Expectation Failed: there is nothing to expect of a read\n",
+    );
+  });
   return {
     http,
     drain: () => {
       // A client must not send its next request into a connection that is about to close (clients.md rule 25).
-      for (const outgoing of underWay) {
+      state.isDraining = true;
+      for (const outgoing of state.underWay) {
         outgoing.shouldKeepAlive = false;
         // One whose head had gone out before leaves an idle connection behind.
         outgoing.once("close", () => setImmediate(() => http.closeIdleConnections()));
@@ -68,19 +77,29 @@ function createRoute(options: ServerOptions): Route {
   return getRequestListener(listener, { hostname: "localhost" });
 }
 
-/** RFC 9112 §3.2. Node would say so itself, but without a word. */
-function isHostMissing({ headers, httpVersion }: IncomingMessage): boolean {
-  return headers.host === undefined && httpVersion === "1.1";
+/** RFC 9112 §3.2: exactly one, but HTTP/1.0 may do without. Node takes the first of several. */
+function hasOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.length === 4 && rawHeaders[i]?.toLowerCase() === "host") hosts++;
+  }
+  return hosts === 1 || (hosts === 0 && httpVersion === "1.0");
 }
 
 const TIMEOUTS = { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS };
 
-function door(options: ServerOptions, route: Route, underWay: Set<Outgoing>) {
+interface DoorState {
+  readonly underWay: Set<Outgoing>;
+  isDraining: boolean;
+}
+
+function door(options: ServerOptions, route: Route, state: DoorState) {
   return (incoming: IncomingMessage, outgoing: Outgoing): void => {
     const exchange = { incoming, outgoing };
-    underWay.add(outgoing);
+    state.underWay.add(outgoing);
+    if (state.isDraining) outgoing.shouldKeepAlive = false;
     outgoing.once("close", () => {
-      underWay.delete(outgoing);
+      state.underWay.delete(outgoing);
       options.onDone(exchange);
     });
     const target = readTarget(incoming.url ?? "/", options.prefix);
@@ -88,8 +107,8 @@ function door(options: ServerOptions, route: Route, underWay: Set<Outgoing>) {
       refuse(exchange, target.status, target.reason);
       return;
     }
-    if (!isHost(incoming.headers.host) || isHostMissing(incoming)) {
-      refuse(exchange, 400, "the Host header is missing or no host");
+    if (!isHost(incoming.headers.host) || !hasOneHost(incoming)) {
+      refuse(exchange, 400, "there must be one Host header, with a host in it");
       return;
     }
     if (!SAFE_METHODS.has(incoming.method ?? "")) {

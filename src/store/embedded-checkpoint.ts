@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { OnSurvived } from "./survived.ts";
 
@@ -46,7 +45,11 @@ export class Checkpointer {
     this.#worker = undefined;
     this.#hasFailed = true;
     if (worker === undefined) return;
-    const gone = once(worker, "exit");
+    // Not `once`: that rejects on the thread's error, which `onSurvived` has told of already.
+    const gone = new Promise<void>((resolve) => {
+      worker.once("exit", () => resolve());
+      worker.once("error", () => resolve());
+    });
     worker.ref();
     worker.postMessage("close");
     await gone;

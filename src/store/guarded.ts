@@ -132,7 +132,7 @@ class Circuit {
   /** What `work` gives, or `otherwise` where it is not tried, fails, or takes longer than `budgetMs`. */
   call<T>(budgetMs: Ms, key: string, work: () => Awaitable<T>, otherwise: T): Awaitable<T> {
     const isProbe = this.#state.is === "down";
-    if (isProbe && (this.#isProbing || this.#options.clock.now() < this.#retryAt)) return otherwise;
+    if (isProbe && (this.#isProbing || this.#isSkipped())) return otherwise;
     if (isProbe) this.#isProbing = true;
     try {
       const result = work();
@@ -164,6 +164,11 @@ class Circuit {
     const downForMs = clock.now() - this.#state.since;
     this.#state = { is: "up", since: clock.now(), lastError: undefined };
     onRecovered?.(this.#what, downForMs);
+  }
+
+  #isSkipped(): boolean {
+    const leftMs = this.#retryAt - this.#options.clock.now();
+    return leftMs > 0 && leftMs <= SKIP_MS; // longer: the clock was set back
   }
 
   #failed(key: string, error: unknown, isProbe: boolean): void {

@@ -24,11 +24,15 @@ export interface Rest {
  */
 export function createRest(clock: Clock): Rest {
   let endsAt: EpochMs = 0;
-  const until = (): EpochMs | undefined => (clock.now() < endsAt ? endsAt : undefined);
+  const until = (): EpochMs | undefined => {
+    const leftMs = endsAt - clock.now();
+    // More than any rest is long: the clock was set back.
+    return leftMs > 0 && leftMs <= LONGEST_MS ? endsAt : undefined;
+  };
   return {
     begin: (retryAfterMs) => {
       const ms = Math.min(Math.max(retryAfterMs ?? UNSAID_MS, SHORTEST_MS), LONGEST_MS);
-      endsAt = Math.max(endsAt, clock.now() + ms);
+      endsAt = Math.max(until() ?? 0, clock.now() + ms);
     },
     check: () => {
       const end = until();

@@ -6,6 +6,7 @@ import type { Entry, Head } from "../../src/store/store.ts";
 import { entryWith, headWith } from "./entries.ts";
 
 const DAY_MS = 86_400_000;
+const NOW = 10_000;
 
 function response(generation: number | undefined, at: number, ownName?: string): Loaded {
   return {
@@ -48,7 +49,7 @@ describe("a response of a newer serial", () => {
     const settled = settle(response(11, 1_000), context());
     expect(settled.entry).toMatchObject({ generation: 11, digest: "e".repeat(64), confirmedAt: 1_000 });
     expect(settled.head).toMatchObject({ generation: 11, advancedAt: 1_000, confirmedAt: 1_000 });
-    expect(isSuperseded(entryWith({ name: "json/1.0", confirmedAt: 999 }), settled.head)).toBe(true);
+    expect(isSuperseded(entryWith({ name: "json/1.0", confirmedAt: 999 }), settled.head, NOW)).toBe(true);
   });
 });
 
@@ -57,7 +58,7 @@ describe("a response of the same serial", () => {
     const settled = settle(response(10, 1_000), context());
     expect(settled.entry?.digest).toBe("e".repeat(64));
     expect(settled.head.advancedAt).toBe(0);
-    expect(isSuperseded(entryWith({ name: "json/1.0" }), settled.head)).toBe(false);
+    expect(isSuperseded(entryWith({ name: "json/1.0" }), settled.head, NOW)).toBe(false);
   });
 });
 
@@ -119,8 +120,8 @@ describe("a 404", () => {
 
   it("of the project makes its releases ask again; of a release it does not", () => {
     const release = entryWith({ name: "json/1.0", confirmedAt: 500 });
-    expect(isSuperseded(release, settle(absent(1_000), context()).head)).toBe(true);
-    expect(isSuperseded(release, settle(absent(1_000, false), context()).head)).toBe(false);
+    expect(isSuperseded(release, settle(absent(1_000), context()).head, NOW)).toBe(true);
+    expect(isSuperseded(release, settle(absent(1_000, false), context()).head, NOW)).toBe(false);
   });
 
   it("ends when anything of the project answers again, even without a serial", () => {
@@ -129,8 +130,8 @@ describe("a 404", () => {
       response(undefined, 2_000),
       context({ head: gone.head, held: undefined, name: "json/1.0" }),
     );
-    expect(isSuperseded(gone.entry!, back.head)).toBe(true);
-    expect(isSuperseded(back.entry!, back.head)).toBe(false);
+    expect(isSuperseded(gone.entry!, back.head, NOW)).toBe(true);
+    expect(isSuperseded(back.entry!, back.head, NOW)).toBe(false);
   });
 });
 

@@ -72,6 +72,12 @@ describe("what is no decent request", () => {
     ],
     ["no Host", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", /^HTTP\/1\.1 400 /],
     ["a Host that is none", "GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", /^HTTP\/1\.1 400 /],
+    ["two Hosts", "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n", /^HTTP\/1\.1 400 /],
+    [
+      "an expectation",
+      "GET / HTTP/1.1\r\nHost: x\r\nExpect: x\r\nConnection: close\r\n\r\n",
+      /^HTTP\/1\.1 417 /,
+    ],
     ["HTTP/1.0 without Host", "GET /healthz HTTP/1.0\r\n\r\n", /^HTTP\/1\.1 200 /],
     [
       "one field many times",

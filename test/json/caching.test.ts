@@ -195,6 +195,20 @@ describe("an upstream without serials", () => {
   });
 });
 
+describe("an upstream that is itself a cache", () => {
+  it("is not asked with each request when its answers are old on arrival", async () => {
+    await start();
+    upstream.fault({ kind: "headers", headers: { age: "3000" } });
+    const { headers, cacheStatus } = await larder.get(DEMO);
+    expect([headers.age, cacheStatus]).toEqual([
+      "3000",
+      "larder; fwd=miss; fwd-status=200; stored; ttl=-2400",
+    ]);
+    for (let i = 0; i < 10; i++) expect((await larder.get(DEMO)).cacheStatus).toContain("hit; ttl=-2400");
+    expect(upstream.requests).toHaveLength(1);
+  });
+});
+
 describe("a 404", () => {
   it("is kept for a minute, not longer", async () => {
     await start();

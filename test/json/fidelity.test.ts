@@ -90,8 +90,11 @@ describe("a project's document", () => {
     }
   });
 
-  it("answers OPTIONS with the whole document and CORS, without a validator", async () => {
-    const answer = await larder.get("/pypi/tricky/json", { method: "OPTIONS" });
+  it("answers OPTIONS with the whole document and CORS, without a validator, on no condition", async () => {
+    const answer = await larder.get("/pypi/tricky/json", {
+      method: "OPTIONS",
+      headers: { "if-none-match": "*" },
+    });
     expect(answer.status).toBe(200);
     expect(answer.body.equals(TRICKY)).toBe(true);
     expect(answer.headers["access-control-allow-origin"]).toBe("*");

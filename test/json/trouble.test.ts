@@ -1,3 +1,5 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startLarder, type TestLarder } from "../support/larder.ts";
 import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
@@ -149,6 +151,59 @@ describe("with a stale copy held", () => {
     for (let i = 0; i < 10; i++)
       expect((await larder.get(DEMO)).cacheStatus).toContain("detail=asked-in-vain");
     expect(upstream.requests.length).toBe(asked);
+  });
+
+  it("is confirmed behind by one request, however many hits there are, and a failure of that harms nobody", async () => {
+    larder = await startLarder({ upstream });
+    await larder.get(DEMO);
+    larder.clock.advance(700_000);
+    upstream.fault({ kind: "status", status: 500 });
+    const gate = upstream.hold();
+    const hits = await Promise.all(Array.from({ length: 20 }, () => larder.get(DEMO)));
+    expect(hits.every(({ cacheStatus }) => cacheStatus === "larder; hit; ttl=-100")).toBe(true);
+    await upstream.arrived(2);
+    gate.release();
+    await larder.logged((line) => line.msg === "upstream gave no answer");
+    expect((await larder.get(DEMO)).status).toBe(200);
+    expect(upstream.requests).toHaveLength(2);
+  });
+
+  it("of a project that PyPI has since said to be gone does not come back with an outage", async () => {
+    larder = await startLarder({ upstream });
+    await larder.get("/pypi/demo/1.0/json");
+    await larder.get(DEMO);
+    upstream.remove("demo");
+    larder.clock.advance(HOUR_MS);
+    expect((await larder.get(DEMO)).status).toBe(404);
+    await upstream.down();
+    expect((await larder.get("/pypi/demo/1.0/json")).status).toBe(503);
+  });
+
+  it("is asked for again although the clock was set back meanwhile", async () => {
+    larder = await startLarder({ upstream });
+    await larder.get(DEMO);
+    larder.clock.advance(HOUR_MS);
+    upstream.fault({ kind: "status", status: 500 }, { times: 1 });
+    await larder.get(DEMO);
+    larder.clock.advance(-HOUR_MS / 2);
+    const asked = upstream.requests.length;
+    await larder.get(DEMO);
+    expect(upstream.requests.length).toBe(asked + 1);
+  });
+
+  it("that the disk gives back with other bytes is a miss, not an answer", async () => {
+    larder = await startLarder({ upstream });
+    const held = await larder.get(DEMO);
+    await larder.stop();
+    const { clock, dataDirectory } = larder;
+    const database = new DatabaseSync(join(dataDirectory, "larder.sqlite"));
+    const spoiled = database.prepare("UPDATE piece SET bytes = randomblob(length(bytes))").run();
+    database.close();
+    expect(spoiled.changes).toBeGreaterThan(0);
+    larder = await startLarder({ upstream, clock, dataDirectory });
+    const answer = await larder.get(DEMO, { headers: { "accept-encoding": "gzip" } });
+    expect([answer.status, answer.decoded.equals(held.body)]).toEqual([200, true]);
+    expect(answer.cacheStatus).toContain("fwd=miss; fwd-status=200; stored");
   });
 
   it("is not served beyond LARDER_STALE_IF_ERROR, where that is limited", async () => {
