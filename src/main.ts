@@ -1,4 +1,4 @@
-import { compose } from "./compose.ts";
+import { compose } from "./compose/compose.ts";
 import { readConfig } from "./config/config.ts";
 import { ConfigError } from "./errors.ts";
 

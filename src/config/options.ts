@@ -328,9 +328,9 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
   shutdownMs: {
     env: "LARDER_SHUTDOWN",
     kind: timerOrNone,
-    fallback: "10s",
+    fallback: "8s",
     help: "how long running requests may take to end after a signal to stop",
-    reason: "what Docker waits before it kills; raise both together",
+    reason: "Docker kills after 10s; raise both together",
   },
   httpProxy: {
     env: "HTTP_PROXY",

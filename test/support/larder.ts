@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compose } from "../../src/compose.ts";
+import { compose } from "../../src/compose/compose.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { fetchRaw, type Received, type Sent } from "./client.ts";
 import { TestClock } from "./clock.ts";

@@ -1,0 +1,204 @@
+import packageJson from "../../package.json" with { type: "json" };
+import { Blobs } from "../blobs/blobs.ts";
+import { Cache } from "../cache/cache.ts";
+import { Memory } from "../cache/memory.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { type Config, describeConfig } from "../config/config.ts";
+import { Unannounced } from "../errors.ts";
+import type { Mirrors } from "../mirrors/mirrors.ts";
+import { createLog } from "../ops/log.ts";
+import { createMetrics, type Metrics } from "../ops/metrics.ts";
+import { Documents } from "../resources/documents.ts";
+import { Files } from "../resources/files.ts";
+import { Metadata } from "../resources/metadata.ts";
+import { Representations } from "../resources/representations.ts";
+import { serveBeside } from "../routes/beside.ts";
+import { createApp } from "../routes/app.ts";
+import { refusalOf } from "../routes/elsewhere.ts";
+import type { Readiness } from "../routes/ops.ts";
+import { redirectLegacy } from "../routes/legacy-files.ts";
+import { type PublicBaseOptions, publicPrefix } from "../routes/public-base.ts";
+import { createServer } from "../routes/server.ts";
+import type { GuardedStore } from "../store/guarded.ts";
+import type { OnSurvived } from "../store/survived.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { drain, every, listen, withinMs } from "./lifecycle.ts";
+import { observe, toldOf } from "./observe.ts";
+import { filesTarget, openEgress, openUpstream, watchMirrors } from "./outward.ts";
+import { filesBudget, openIn, openStore } from "./stores.ts";
+
+/** A larder, put together and not yet listening. */
+export interface Larder {
+  /** @returns the port that it listens on */
+  listen(): Promise<number>;
+  /** Stops taking requests, lets those under way end within `LARDER_SHUTDOWN`, and lets go of everything. */
+  close(): Promise<void>;
+}
+
+// A start does not wait longer for a store that is not there: larder works without.
+const CONNECT_PATIENCE_MS = 1_000;
+
+// Memory hits are told to the store this often, for its least recently used to be true.
+const TOUCH_EVERY_MS = 60_000;
+
+/** Builds everything, in the order in which it depends on one another; `close` takes it apart in reverse. */
+export function compose(
+  config: Config,
+  clock: Clock = systemClock,
+  logTo?: Parameters<typeof createLog>[0]["to"],
+): Larder {
+  const isTerminal = process.stdout.isTTY;
+  const log = createLog({
+    level: config.logLevel,
+    format: config.logFormat,
+    isTerminal,
+    ...(logTo && { to: logTo }),
+  });
+  log.info({ config: describeConfig(config) }, "starting");
+
+  // Metrics read their sources when somebody asks, when all of them are there.
+  const metrics: Metrics = createMetrics(
+    {
+      store: () => store.size(),
+      memory: () => memory.size(),
+      files: () => blobs.size(),
+      isStoreUp: () => store.state().is === "up",
+      mirrors: () => mirrors?.states() ?? [],
+    },
+    (what, key, error) => onSurvived(what, key, error),
+  );
+  const onSurvived: OnSurvived = (what, key, error) => {
+    metrics.survived(what);
+    log.warn({ what, key, err: error }, "survived a failure");
+  };
+
+  const { store, connected } = openStore(config, clock, log, onSurvived);
+  const memory = new Memory(config.memoryBytes);
+  const egress = openEgress(config);
+  const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics);
+  const mirrors = watchMirrors(config, clock, egress, log);
+  const cache = new Cache({
+    store,
+    memory,
+    clock,
+    lifetimes: config,
+    patienceMs: config.patienceMs,
+    lowerAfterMs: config.lowerSerialMs,
+    onFailure: (key, error) => {
+      if (!(error instanceof Unannounced)) log.warn({ key, ...toldOf(error) }, "upstream gave no answer");
+    },
+    onLowerGeneration: (key, known, answered, outcome) => {
+      metrics.survived(`lower-serial-${outcome}`);
+      log.warn({ key, known, answered, outcome }, "upstream answered with a lower serial");
+    },
+  });
+  const representations = new Representations({
+    cache,
+    clock,
+    filesUpstream: config.filesUpstreamUrl,
+    indexUpstream: config.upstreamUrl,
+    maxDocumentBytes: config.maxDocumentBytes,
+  });
+  const documents = new Documents({
+    upstream,
+    maxDocumentBytes: config.maxDocumentBytes,
+    expectDecoded: (digest, decoded) => representations.expect(digest, decoded),
+    onUnproven: (path, etag) => {
+      metrics.survived("etag-mismatch");
+      log.warn({ path, etag }, "the body's md5 is not its ETag; taken on length, coding and shape");
+    },
+  });
+
+  const blobs = openIn(
+    config,
+    () =>
+      new Blobs({
+        directory: config.dataDirectory,
+        maxBytes: filesBudget(config),
+        clock,
+        onSurvived,
+        onEvent: (event) => metrics.blob(event),
+      }),
+  );
+  const filesUpstream = openUpstream(config, config.filesUpstreamUrl, clock, egress, metrics);
+  const files = new Files({ blobs, upstream: filesUpstream, clock, negativeMs: config.negativeMs });
+  const metadata = new Metadata({
+    cache,
+    documents,
+    representations,
+    upstream: filesUpstream,
+    maxDocumentBytes: config.maxDocumentBytes,
+  });
+
+  const publicBase: PublicBaseOptions = {
+    publicUrl: config.publicUrl,
+    isTrustedPeer: (address) => config.trustedProxies.trusts(address),
+  };
+  const serving = { cache, documents, representations, clock, publicBase };
+  let draining = false;
+  const app = createApp({
+    ...serving,
+    filesTarget: filesTarget(config, mirrors),
+    files,
+    beside: (exchange, path) => serveBeside(exchange, path, { ...serving, metadata }),
+    legacy: (exchange, path) => redirectLegacy(exchange, path, serving),
+    onBroken: (path, error) => {
+      metrics.survived("file-broken");
+      log.warn(
+        { path, ...toldOf(error) },
+        "a file could not be sent whole: its client's connection was broken",
+      );
+    },
+    version: packageJson.version,
+    upstreamUrl: config.upstreamUrl,
+    readiness: () => readiness(draining, store, upstream, mirrors),
+    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.render() }),
+    onFault: (error) => log.error({ err: error }, "a fault of larder's own"),
+  });
+  const server = createServer({
+    fetch: app.fetch,
+    prefix: publicPrefix(config.publicUrl),
+    refusalOf: (path) => refusalOf(path, config.upstreamUrl),
+    onDone: (exchange) => observe(exchange, metrics, log),
+  });
+  const stopTouching = every(clock, TOUCH_EVERY_MS, async () => {
+    await cache.touchStore();
+    blobs.flushUses();
+  });
+
+  return {
+    listen: async () => {
+      await withinMs(clock, CONNECT_PATIENCE_MS, connected);
+      const port = await listen(server, config);
+      log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
+      return port;
+    },
+    close: async () => {
+      draining = true;
+      stopTouching();
+      await drain(server, clock, config.shutdownMs);
+      await mirrors?.close();
+      await blobs.close();
+      await upstream.close();
+      await filesUpstream.close();
+      await cache.touchStore();
+      await store.close();
+      log.info("stopped");
+    },
+  };
+}
+
+function readiness(
+  draining: boolean,
+  store: GuardedStore,
+  upstream: Upstream,
+  mirrors: Mirrors | undefined,
+): Readiness {
+  return {
+    ready: !draining,
+    draining,
+    store: store.state(),
+    upstream: upstream.state(),
+    mirrors: mirrors?.states() ?? [],
+  };
+}

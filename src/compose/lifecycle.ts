@@ -1,0 +1,52 @@
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config/config.ts";
+import type { LarderServer } from "../routes/server.ts";
+
+// A build farm connects all at once; beyond the backlog a client waits a second for its second SYN. Node's is 511.
+const LISTEN_BACKLOG = 4_096;
+
+/** Waits for `work`, but no longer than so: then goes on without. */
+export async function withinMs(clock: Clock, waitMs: number, work: Promise<void>): Promise<void> {
+  let cancel = (): void => undefined;
+  const late = new Promise<void>((resolve) => (cancel = clock.after(waitMs, resolve)));
+  await Promise.race([work, late]);
+  cancel();
+}
+
+/**
+ * Begins to listen.
+ * @returns the port
+ */
+export function listen({ http }: LarderServer, config: Config): Promise<number> {
+  return new Promise((resolve, reject) => {
+    http.once("error", reject);
+    http.listen({ port: config.port, host: config.host, backlog: LISTEN_BACKLOG }, () => {
+      http.off("error", reject);
+      const address = http.address();
+      resolve(typeof address === "object" && address !== null ? address.port : config.port);
+    });
+  });
+}
+
+/** Calls `work` again and again, one at a time, until the returned function is called. */
+export function every(clock: Clock, periodMs: number, work: () => Promise<void>): () => void {
+  let stopped = false;
+  let cancel = (): void => undefined;
+  const arm = (): void => {
+    cancel = clock.after(periodMs, () => void work().finally(() => !stopped && arm()));
+  };
+  arm();
+  return () => {
+    stopped = true;
+    cancel();
+  };
+}
+
+/** Lets requests under way end, and breaks them after so long. */
+export async function drain(server: LarderServer, clock: Clock, cutOffAfterMs: number): Promise<void> {
+  if (!server.http.listening) return;
+  const { drained, cutOff } = server.drain();
+  const cancel = clock.after(cutOffAfterMs, cutOff);
+  await drained;
+  cancel();
+}

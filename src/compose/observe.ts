@@ -1,0 +1,34 @@
+import { cacheStatusWord } from "../cache/cache-status.ts";
+import { UpstreamUnavailable } from "../errors.ts";
+import type { Log } from "../ops/log.ts";
+import type { Metrics } from "../ops/metrics.ts";
+import type { Exchange } from "../routes/exchange.ts";
+
+/** The end of a request: one log line and its metrics, from one value. */
+export function observe({ incoming, outgoing }: Exchange, metrics: Metrics, log: Log): void {
+  const { route, cacheStatus } = outgoing.outcome;
+  const cache = cacheStatusWord(cacheStatus);
+  const durationMs = performance.now() - outgoing.startedAtMs;
+  metrics.request({ route, cache, status: outgoing.statusCode, durationMs });
+  const isCollapsed = cacheStatus.kind === "forward" && cacheStatus.collapsed;
+  if (isCollapsed) metrics.collapsed();
+  if ((isCollapsed || cacheStatus.kind === "hit") && outgoing.statusCode < 500) metrics.avoided();
+  log.info(
+    {
+      method: incoming.method,
+      path: incoming.url?.split("?", 1)[0]?.slice(0, 256),
+      status: outgoing.statusCode,
+      cache,
+      ms: Math.round(durationMs * 100) / 100,
+      agent: incoming.headers["user-agent"],
+      ...(!outgoing.writableFinished && { aborted: true }),
+    },
+    "request",
+  );
+}
+
+/** What upstream did is told in a word; a fault of larder's own needs its trace. */
+export function toldOf(error: unknown): Record<string, unknown> {
+  if (!(error instanceof UpstreamUnavailable)) return { err: error };
+  return { failure: error.failure, upstreamStatus: error.status, detail: error.message };
+}

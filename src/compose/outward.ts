@@ -1,0 +1,71 @@
+import packageJson from "../../package.json" with { type: "json" };
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config/config.ts";
+import { headProbe } from "../mirrors/head-probe.ts";
+import { createMirrors, type Mirrors, type MirrorState } from "../mirrors/mirrors.ts";
+import type { Log } from "../ops/log.ts";
+import type { Metrics } from "../ops/metrics.ts";
+import type { FilesTarget } from "../routes/pointing.ts";
+import { createEgress, type Egress } from "../upstream/dispatcher.ts";
+import { createUpstream, type Upstream } from "../upstream/upstream.ts";
+
+/** The way out, as it is configured. */
+export function openEgress(config: Config): Egress {
+  return createEgress({
+    httpProxy: config.httpProxy,
+    httpsProxy: config.httpsProxy,
+    noProxy: config.noProxy,
+    caPem: config.ca?.pem,
+    connectTimeoutMs: config.connectTimeoutMs,
+    connections: config.upstreamConnections,
+  });
+}
+
+/** One honest name for all clients, with a way to reach who runs it (facts/pypi.md §4.4). */
+function userAgent(config: Config): string {
+  const name = `larder/${packageJson.version}`;
+  return config.contact === undefined ? name : `${name} (+${config.contact})`;
+}
+
+/** One upstream host: the index, or the files'. */
+export function openUpstream(
+  config: Config,
+  baseUrl: string,
+  clock: Clock,
+  egress: Egress,
+  metrics: Metrics,
+): Upstream {
+  return createUpstream({
+    baseUrl,
+    egress,
+    userAgent: userAgent(config),
+    clock,
+    timeouts: {
+      firstByteMs: config.firstByteTimeoutMs,
+      betweenBytesMs: config.betweenBytesTimeoutMs,
+      wholeMs: config.wholeTimeoutMs,
+    },
+    maxDocumentBytes: config.maxDocumentBytes,
+    offline: config.offline,
+    onExchange: ({ outcome, ms }) => metrics.exchange({ outcome, durationMs: ms }),
+  });
+}
+
+/** The mirrors that are configured; undefined for none. */
+export function watchMirrors(config: Config, clock: Clock, egress: Egress, log: Log): Mirrors | undefined {
+  if (config.files.kind !== "mirrors") return undefined;
+  return createMirrors({
+    bases: config.files.bases,
+    probe: headProbe({ dispatcher: egress.pooled, userAgent: userAgent(config) }),
+    intervalMs: config.mirrorProbeMs,
+    clock,
+    onChange: (mirror: MirrorState) =>
+      log.warn(mirror, mirror.healthy ? "mirror is healthy" : "mirror is not healthy"),
+  });
+}
+
+/** Where the file URLs in documents point. */
+export function filesTarget(config: Config, mirrors: Mirrors | undefined): FilesTarget {
+  if (mirrors !== undefined) return { kind: "mirror", current: () => mirrors.current() };
+  return { kind: config.files.kind === "larder" ? "larder" : "upstream" };
+}
