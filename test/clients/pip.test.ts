@@ -13,7 +13,11 @@ const PIPS = [
   ["pip-20", "20.3.4"],
 ] as const satisfies readonly (readonly [ClientName, string])[];
 
-describe.each(PIPS.filter(([name]) => isInstalled(name)))("%s (%s)", (pip) => {
+describe.each(PIPS)("%s (%s)", (pip) => {
+  if (!isInstalled(pip)) {
+    it.skip("is not installed here (installed.test.ts says so, and how to)");
+    return;
+  }
   throughLarder(
     (scene) => {
       it("installs the newest release that fits, with what it requires, and builds an sdist", async () => {
