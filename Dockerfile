@@ -7,7 +7,7 @@ WORKDIR /app
 
 # The dependencies first, so that a change of the sources reuses this layer. They are root's: larder cannot write them.
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --no-audit --no-fund && rm -rf /root/.npm /tmp/*
+RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 COPY src ./src
 
 # The only place that larder writes to. A new named volume takes its owner from here.

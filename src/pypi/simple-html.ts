@@ -1,9 +1,8 @@
 import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
 import { HtmlScanner, type HtmlEvents } from "./html-scanner.ts";
-import { HTML_TEXT, isHtmlName } from "./html-text.ts";
+import { isHtmlName } from "./html-text.ts";
 import { NotHtml } from "./not-html.ts";
 import { inSlices } from "./sliced-work.ts";
-import { moveUrls, type UrlMove } from "./url-moves.ts";
 
 /** How many bytes are scanned in one turn of the event loop: about 1 ms, and up to 10 before V8 has compiled it. */
 const SLICE_BYTES = 131_072;
@@ -115,18 +114,4 @@ function* scanning(bytes: Buffer): Generator<undefined, SimpleHtmlView> {
  */
 export function scanSimpleHtml(bytes: Buffer): SimpleHtmlView | Promise<SimpleHtmlView> {
   return inSlices(scanning(bytes));
-}
-
-/**
- * Points URLs of a page elsewhere, be they of files or of their attestations. See `moveUrls`. A relative target is
- * resolved against the page's `<base href>` where it has one; PyPI's have none.
- *
- * @param view what `scanSimpleHtml` said of these bytes
- */
-export function rewriteSimpleHtml(
-  bytes: Buffer,
-  view: SimpleHtmlView,
-  moves: readonly UrlMove[],
-): Buffer | Promise<Buffer> {
-  return moveUrls(bytes, view.urls, moves, HTML_TEXT);
 }

@@ -1,9 +1,7 @@
 import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
 import { JsonPlaces, membersNamed, type PlaceTable } from "./json-places.ts";
 import { JsonScanner, type JsonEvents } from "./json-scanner.ts";
-import { JSON_TEXT } from "./json-text.ts";
 import { inSlices } from "./sliced-work.ts";
-import { moveUrls, type UrlMove } from "./url-moves.ts";
 
 /** How many bytes are scanned in one turn of the event loop: about 1 ms, and up to 10 before V8 has compiled it. */
 const SLICE_BYTES = 262_144;
@@ -99,17 +97,4 @@ function* scanning(bytes: Buffer): Generator<undefined, SimpleJsonView> {
  */
 export function scanSimpleJson(bytes: Buffer): SimpleJsonView | Promise<SimpleJsonView> {
   return inSlices(scanning(bytes));
-}
-
-/**
- * Points URLs of a page elsewhere, be they of files or of their attestations. See `moveUrls`.
- *
- * @param view what `scanSimpleJson` said of these bytes
- */
-export function rewriteSimpleJson(
-  bytes: Buffer,
-  view: SimpleJsonView,
-  moves: readonly UrlMove[],
-): Buffer | Promise<Buffer> {
-  return moveUrls(bytes, view.urls, moves, JSON_TEXT);
 }

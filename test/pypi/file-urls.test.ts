@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { rewriteFileUrls } from "../../src/pypi/file-urls.ts";
+import { rewriteFileUrls } from "./rewriting.ts";
 import { scanDocument, type DocumentView } from "../../src/pypi/json-document.ts";
 import { corpus, FILES_HOST, filesOf, parse, pypiDocument } from "./json-documents.ts";
 import { watchLoop } from "./loop-watch.ts";

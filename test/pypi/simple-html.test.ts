@@ -4,10 +4,11 @@ import type { ByteSpans } from "../../src/pypi/byte-spans.ts";
 import { filesMove, provenanceMove } from "../../src/pypi/file-urls.ts";
 import { encodeHtmlText } from "../../src/pypi/html-text.ts";
 import { NotHtml } from "../../src/pypi/not-html.ts";
-import { rewriteSimpleHtml, scanSimpleHtml, type SimpleHtmlView } from "../../src/pypi/simple-html.ts";
+import { scanSimpleHtml, type SimpleHtmlView } from "../../src/pypi/simple-html.ts";
 import { FILES_HOST, recordings } from "./json-documents.ts";
 import { watchLoop } from "./loop-watch.ts";
 import { decodeHtml, INDEX_HOST, linkSpans, simpleHtmlPage } from "./simple-pages.ts";
+import { rewriteSimpleHtml } from "./rewriting.ts";
 
 const scan = (text: string) => scanSimpleHtml(Buffer.from(text)) as SimpleHtmlView;
 

@@ -3,10 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { ByteSpans } from "../../src/pypi/byte-spans.ts";
 import { filesMove, provenanceMove } from "../../src/pypi/file-urls.ts";
 import { NotJson } from "../../src/pypi/not-json.ts";
-import { rewriteSimpleJson, scanSimpleJson, type SimpleJsonView } from "../../src/pypi/simple-json.ts";
+import { scanSimpleJson, type SimpleJsonView } from "../../src/pypi/simple-json.ts";
 import { FILES_HOST, parse, recordings } from "./json-documents.ts";
 import { watchLoop } from "./loop-watch.ts";
 import { entriesOf, expectedSimpleView, INDEX_HOST, simpleJsonPage } from "./simple-pages.ts";
+import { rewriteSimpleJson } from "./rewriting.ts";
 
 const scan = (text: string) => scanSimpleJson(Buffer.from(text)) as SimpleJsonView;
 
