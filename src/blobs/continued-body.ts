@@ -17,11 +17,18 @@ export interface ContinuedBodyOptions {
 // The first try follows at once, most breaks being one connection's own; the last after some 8 s without a byte.
 const WAIT_BEFORE_TRY_MS: readonly Ms[] = [0, 250, 1_000, 2_000, 4_000];
 
+// An upstream that wants to be left alone for longer than this ends the fill: everybody who asks for the file would
+// wait for it. The next request begins anew, or is told how long to wait.
+const LONGEST_WAIT_MS: Ms = 5_000;
+
+// What renews the tries. A connection that breaks every few kilobytes must not be opened anew without pause.
+const PROGRESS_BYTES = 16_384;
+
 /**
  * A file's bytes from `startAt` to the end, as if from one unbroken connection: where one breaks, the rest is asked
  * for by Range on a fresh one (clients.md rule 8: poetry, pdm and old pip do not do it themselves). A source that
- * ignores Range is read again from its beginning and what is known already is skipped. Each byte of progress renews
- * the number of tries.
+ * ignores Range is read again from its beginning and what is known already is skipped. Progress renews the number of
+ * tries.
  *
  * @param first an answer that is open already; undefined to ask for one
  * @throws UpstreamUnavailable when so many tries in a row gave nothing
@@ -33,24 +40,27 @@ export async function* continuedBody(
 ): AsyncGenerator<Buffer, void, undefined> {
   let at = startAt;
   let tries = 0;
+  let brokenAt = startAt;
   let current = first;
   for (;;) {
     try {
       current ??= await reopen(at, tries > 0, options);
       for await (const bytes of restOf(current, at, options)) {
         at += bytes.length;
-        tries = 0;
+        if (at - brokenAt >= PROGRESS_BYTES) tries = 0;
         yield bytes;
       }
       return;
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable) || error.failure === "offline") throw error;
       const waitMs = WAIT_BEFORE_TRY_MS[tries];
-      if (waitMs === undefined || options.signal.aborted) throw error;
+      const askedMs = error.retryAfterMs ?? 0;
+      if (waitMs === undefined || askedMs > LONGEST_WAIT_MS || options.signal.aborted) throw error;
+      if (tries === 0) brokenAt = at;
       tries += 1;
       current = undefined;
       options.onBroken(at, error);
-      await pause(options.clock, Math.max(waitMs, error.retryAfterMs ?? 0), options.signal);
+      await pause(options.clock, Math.max(waitMs, askedMs), options.signal);
     }
   }
 }

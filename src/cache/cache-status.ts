@@ -1,4 +1,5 @@
 import type { Ms } from "../clock.ts";
+import type { UpstreamUnavailable } from "../errors.ts";
 
 /** Why a request went forward (RFC 9211 §2.2). */
 export type ForwardReason = "miss" | "stale" | "request";
@@ -23,6 +24,19 @@ export type CacheStatus =
   | { readonly kind: "local" };
 
 export const LOCAL: CacheStatus = { kind: "local" };
+
+/** The status of a request that went forward in vain, with nothing held. */
+export function missed(error: UpstreamUnavailable): CacheStatus {
+  return {
+    kind: "forward",
+    fwd: "miss",
+    fwdStatus: error.status,
+    stored: false,
+    collapsed: false,
+    ttlMs: undefined,
+    detail: error.failure,
+  };
+}
 
 /** The header's value. `detail` must be an sf-token (RFC 9651 §3.3.4). */
 export function renderCacheStatus(status: CacheStatus): string {

@@ -70,6 +70,7 @@ export class Cache {
   readonly #tiers: Tiers;
   readonly #flights: Collapse<Filled>;
   readonly #askedInVain = new Map<string, EpochMs>();
+  #confirmedSince: EpochMs = 0;
 
   constructor(options: CacheOptions) {
     this.#options = options;
@@ -101,6 +102,14 @@ export class Cache {
     this.#tiers.keepRepresentation(held, key, representation);
   }
 
+  /**
+   * Something that tells of every group has been shown as of this instant: what was confirmed before it is validated
+   * before it is served, so that nobody is shown a group older than he was told it is (clients.md rule 19).
+   */
+  confirmSince(at: EpochMs): void {
+    this.#confirmedSince = Math.max(this.#confirmedSince, Math.min(at, this.#options.clock.now()));
+  }
+
   /** To be called now and then: see `Tiers.touchStore`. */
   touchStore(): Promise<void> {
     return this.#tiers.touchStore();
@@ -117,7 +126,10 @@ export class Cache {
   #decide(resource: Resource, ask: Ask, found: HeldWithHead): Awaitable<Answer> {
     const now = this.#options.clock.now();
     const lifetimes = this.#lifetimesOf(resource);
-    const decision = reuse(found.held.entry, found.head, lifetimes, now, ask.noCache);
+    const isOutdone = found.held.entry.confirmedAt < this.#confirmedSince && found.held.entry.generation > 0;
+    const decision = isOutdone
+      ? "validate"
+      : reuse(found.held.entry, found.head, lifetimes, now, ask.noCache);
     if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
       if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, found);

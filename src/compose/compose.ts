@@ -38,6 +38,9 @@ export interface Larder {
 // A start does not wait longer for a store that is not there: larder works without.
 const CONNECT_PATIENCE_MS = 1_000;
 
+// Until a file's answer begins: clients give up after 10 to 15 s (clients.md rule 26).
+const MAX_FILE_WAIT_MS = 9_000;
+
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;
 
@@ -120,13 +123,24 @@ export function compose(
         onEvent: (event) => metrics.blob(event),
       }),
   );
-  const filesUpstream = openUpstream(config, config.filesUpstreamUrl, clock, egress, metrics);
+  // A download lasts: it must not take the connections of what is small and urgent, nor wait long for one of its own.
+  const filesEgress = openEgress(config);
+  const filesUpstream = openUpstream(
+    config,
+    config.filesUpstreamUrl,
+    clock,
+    filesEgress,
+    metrics,
+    MAX_FILE_WAIT_MS,
+  );
+  const besideUpstream = openUpstream(config, config.filesUpstreamUrl, clock, egress, metrics);
   const files = new Files({ blobs, upstream: filesUpstream, clock, negativeMs: config.negativeMs });
   const metadata = new Metadata({
     cache,
     documents,
     representations,
-    upstream: filesUpstream,
+    upstream: besideUpstream,
+    clock,
     maxDocumentBytes: config.maxDocumentBytes,
   });
 
@@ -151,7 +165,7 @@ export function compose(
     },
     version: packageJson.version,
     upstreamUrl: config.upstreamUrl,
-    readiness: () => readiness(draining, store, upstream, mirrors),
+    readiness: () => readiness(draining, store, upstream, filesUpstream, mirrors),
     metrics: async () => ({ contentType: metrics.contentType, text: await metrics.render() }),
     onFault: (error) => log.error({ err: error }, "a fault of larder's own"),
   });
@@ -179,8 +193,8 @@ export function compose(
       await drain(server, clock, config.shutdownMs);
       await mirrors?.close();
       await blobs.close();
-      await upstream.close();
       await filesUpstream.close();
+      await upstream.close(); // and with it the way out that all but the files share
       await cache.touchStore();
       await store.close();
       log.info("stopped");
@@ -192,6 +206,7 @@ function readiness(
   draining: boolean,
   store: GuardedStore,
   upstream: Upstream,
+  files: Upstream,
   mirrors: Mirrors | undefined,
 ): Readiness {
   return {
@@ -199,6 +214,7 @@ function readiness(
     draining,
     store: store.state(),
     upstream: upstream.state(),
+    files: files.state(),
     mirrors: mirrors?.states() ?? [],
   };
 }

@@ -27,13 +27,17 @@ function userAgent(config: Config): string {
   return config.contact === undefined ? name : `${name} (+${config.contact})`;
 }
 
-/** One upstream host: the index, or the files'. */
+/**
+ * One upstream host: the index, or the files'.
+ * @param wholeMs longest wait for an answer that is read whole, or for the head of one that is not
+ */
 export function openUpstream(
   config: Config,
   baseUrl: string,
   clock: Clock,
   egress: Egress,
   metrics: Metrics,
+  wholeMs = config.wholeTimeoutMs,
 ): Upstream {
   return createUpstream({
     baseUrl,
@@ -43,7 +47,7 @@ export function openUpstream(
     timeouts: {
       firstByteMs: config.firstByteTimeoutMs,
       betweenBytesMs: config.betweenBytesTimeoutMs,
-      wholeMs: config.wholeTimeoutMs,
+      wholeMs: Math.min(wholeMs, config.wholeTimeoutMs),
     },
     maxDocumentBytes: config.maxDocumentBytes,
     offline: config.offline,

@@ -1,18 +1,17 @@
 import { createHash } from "node:crypto";
 import type { Cache, Resource } from "../cache/cache.ts";
-import { Unanswered } from "../cache/cache.ts";
-import { isNegative } from "../cache/freshness.ts";
 import type { Loaded } from "../cache/settle.ts";
-import type { Ms } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { Unannounced, UpstreamUnavailable } from "../errors.ts";
 import { projectOfDistribution } from "../pypi/distribution-names.ts";
 import { findFile } from "../pypi/file-entries.ts";
 import { encodeFilePath, type HashPath } from "../pypi/file-path.ts";
+import type { Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import type { DocumentAnswer, Upstream } from "../upstream/upstream.ts";
 import type { Documents } from "./documents.ts";
 import { encode } from "./encode.ts";
-import { FILE_MAX_AGE_SECONDS } from "./files.ts";
+import { readDocument } from "./read-document.ts";
 import type { Representations } from "./representations.ts";
 
 export interface MetadataOptions {
@@ -23,14 +22,13 @@ export interface MetadataOptions {
   /** The files host. */
   readonly upstream: Upstream;
   readonly maxDocumentBytes: number;
+  readonly clock: Clock;
 }
 
-const FRESH_MS: Ms = FILE_MAX_AGE_SECONDS * 1_000;
-
 /**
- * What is kept beside a distribution, core metadata first (PEP 658): small, hot and immutable, so it lives with the
- * documents. The path has the distribution's hash, not its own: that is the index's to say, and what does not have it is
- * not stored (clients.md rule 3).
+ * What is kept beside a distribution, core metadata first (PEP 658): small and hot, so it lives with the documents. The
+ * path has the distribution's hash, not its own: that is the index's to say, and what does not have it is not stored
+ * (clients.md rule 3). So it is the index, too, that metadata are validated by: the files host is asked once.
  */
 export class Metadata {
   readonly #options: MetadataOptions;
@@ -44,8 +42,7 @@ export class Metadata {
     return {
       group: `/packages/${path.blake2b256}`,
       name: `metadata/${path.filename}`,
-      freshMs: FRESH_MS,
-      load: () => this.#load(path),
+      load: (held) => this.#load(path, held),
     };
   }
 
@@ -60,12 +57,19 @@ export class Metadata {
     return { answer, body: await decodeBody(answer.body, answer.coding, this.#options.maxDocumentBytes) };
   }
 
-  async #load(path: HashPath): Promise<Loaded> {
+  async #load(path: HashPath, held: Entry | undefined): Promise<Loaded> {
     const announced = await this.#announcedHash(path);
+    const etag = `"${announced}"`;
+    if (held?.etag === etag) {
+      return { kind: "not-modified", date: held.date, confirmedAt: this.#options.clock.now() };
+    }
     const answer = await this.#ask(path);
     const { date, confirmedAt } = answer;
-    if (answer.kind === "absent")
-      return { kind: "negative", status: 404, date, confirmedAt, endsGroup: false };
+    if (answer.kind === "absent") {
+      // To pip and uv a 404 here is fatal; that it was announced says that it will be there.
+      const { status } = answer;
+      throw new UpstreamUnavailable("status", `${path.filename}: announced, but not there`, { status });
+    }
     if (answer.kind === "not-modified") throw new Error("a 304 to a request without a validator");
     // A compressed answer carries the ETag of the plain bytes (facts/pypi.md §10.6): only these are hashed.
     const bytes = await decodeBody(answer.body, answer.coding, this.#options.maxDocumentBytes);
@@ -81,7 +85,7 @@ export class Metadata {
       kind: "response",
       generation: undefined,
       confirmedAt,
-      etag: undefined,
+      etag,
       date,
       contentType: answer.contentType,
       coding: "gzip",
@@ -102,21 +106,20 @@ export class Metadata {
   async #announcedHash(path: HashPath): Promise<string> {
     const project = path.isMetadata ? projectOfDistribution(path.distribution) : undefined;
     if (project === undefined) throw new Unannounced(path.filename);
-    const page = await this.#page(project);
-    const facts = page === undefined ? undefined : await findFile(page, path.distribution);
-    const isOfThisFile = facts?.url.includes(hashSegments(path)) === true;
-    if (!isOfThisFile || facts.coreMetadataSha256 === undefined) throw new Unannounced(path.filename);
-    return facts.coreMetadataSha256;
+    // A client may come from a page that is newer than the one held here: so the page is asked for again before it is
+    // said not to know the file.
+    const hash =
+      (await this.#hashOnPage(project, path, false)) ?? (await this.#hashOnPage(project, path, true));
+    if (hash === undefined) throw new Unannounced(path.filename);
+    return hash;
   }
 
-  async #page(project: string): Promise<Buffer | undefined> {
-    const { cache, documents, representations } = this.#options;
-    try {
-      const { held } = await cache.fetch(documents.simple(project, "json"), { noCache: false });
-      return isNegative(held.entry) ? undefined : await representations.decoded(held);
-    } catch (error) {
-      throw error instanceof Unanswered ? error.cause : error;
-    }
+  async #hashOnPage(project: string, path: HashPath, noCache: boolean): Promise<string | undefined> {
+    const page = this.#options.documents.simple(project, "json");
+    const { bytes } = await readDocument(page, this.#options, noCache);
+    const facts = bytes === undefined ? undefined : await findFile(bytes, path.distribution);
+    // Another file may have had this name: only the path says which bytes it is about.
+    return facts?.url.includes(hashSegments(path)) === true ? facts.coreMetadataSha256 : undefined;
   }
 }
 

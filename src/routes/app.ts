@@ -26,9 +26,9 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
   passThroughRoutes(app, options);
   opsRoutes(app, options);
   indexPage(app, options);
-  elsewhereRoutes(app, options);
-  // Last of all: it has an alias that would fit many a path.
   jsonRoutes(app, options);
+  // Last of all: a project may be called as one of PyPI's pages is.
+  elsewhereRoutes(app, options);
   app.notFound((context) => sendText(exchangeOf(context), "none", 404, "404 Not Found\n"));
   app.onError((error, context) => {
     options.onFault(error);

@@ -1,3 +1,4 @@
+import { missed } from "../cache/cache-status.ts";
 import { Unannounced, UpstreamUnavailable } from "../errors.ts";
 import type { HashPath } from "../pypi/file-path.ts";
 import { FILE_MAX_AGE_SECONDS } from "../resources/files.ts";
@@ -57,7 +58,9 @@ async function servePassedThrough(
   } as const;
   try {
     const passed = await options.metadata.passThrough(path);
-    if (passed === undefined) return sendNotFound(exchange, METADATA);
+    if (passed === undefined) {
+      return sendNotFound(exchange, METADATA, { ...forward, fwdStatus: 404, detail: "unannounced" });
+    }
     const { answer, body } = passed;
     return send(exchange, METADATA.route, {
       status: 200,
@@ -68,10 +71,6 @@ async function servePassedThrough(
     });
   } catch (error) {
     if (!(error instanceof UpstreamUnavailable)) throw error;
-    return sendUnavailable(exchange, METADATA, path.filename, error, {
-      ...forward,
-      fwdStatus: error.status,
-      detail: error.failure,
-    });
+    return sendUnavailable(exchange, METADATA, path.filename, error, missed(error));
   }
 }

@@ -8,6 +8,7 @@ import { SERIAL_FIELD } from "../pypi/answers.ts";
 import type { Representations, Wanted } from "../resources/representations.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
 import type { Exchange } from "./exchange.ts";
+import { retryAfter } from "./retry-after.ts";
 import { send } from "./send.ts";
 
 /** What the surfaces of PyPI differ in, beside their documents. */
@@ -69,10 +70,14 @@ export function mayBeConditional({ incoming }: Exchange): boolean {
 }
 
 /** The surface's own 404, for what upstream need not be asked about. */
-export function sendNotFound(exchange: Exchange, surface: Surface): Response {
+export function sendNotFound(
+  exchange: Exchange,
+  surface: Surface,
+  cacheStatus: CacheStatus = LOCAL,
+): Response {
   const { contentType, body } = surface.notFound;
   const fields = ["Content-Type", contentType, ...surface.fields];
-  return send(exchange, surface.route, { status: 404, fields, body, cacheStatus: LOCAL });
+  return send(exchange, surface.route, { status: 404, fields, body, cacheStatus });
 }
 
 function sendWhole(
@@ -157,9 +162,6 @@ export function sendAbsent(
   });
 }
 
-// Long enough not to hammer, short enough that a build goes on when PyPI does (pip waits it out, five times).
-const RETRY_AFTER_SECONDS = 5;
-
 /** Upstream's trouble and nothing held: never a 404, never a 504 (clients.md rules 5 and 6). */
 export function sendUnavailable(
   exchange: Exchange,
@@ -168,14 +170,12 @@ export function sendUnavailable(
   failure: UpstreamUnavailable,
   cacheStatus: CacheStatus,
 ): Response {
-  const { retryAfterMs } = failure;
-  const seconds = retryAfterMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(retryAfterMs / 1000);
   const body = {
     message: `larder holds no answer for ${what} and could not get one from upstream`,
     cause: failure.failure,
     detail: failure.message,
   };
-  const retry = ["Retry-After", String(Math.max(1, seconds)), "Cache-Control", "no-store"];
+  const retry = ["Retry-After", retryAfter(failure), "Cache-Control", "no-store"];
   return send(exchange, surface.route, {
     status: 503,
     fields: ["Content-Type", "application/json", ...retry, ...surface.fields],

@@ -1,6 +1,6 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
-import { LOCAL } from "../cache/cache-status.ts";
+import { LOCAL, missed } from "../cache/cache-status.ts";
 import type { Clock } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import { type HashPath, type LegacyPath, parseFilePath } from "../pypi/file-path.ts";
@@ -15,6 +15,7 @@ import { type RangeSelection, contentRange, isSameRepresentation, selectRange } 
 import { isModifiedSince, isNoneMatch } from "./conditional.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { type Multipart, multipart } from "./multipart.ts";
+import { retryAfter } from "./retry-after.ts";
 import { send } from "./send.ts";
 import { sendFile } from "./send-file.ts";
 
@@ -126,11 +127,16 @@ async function sendBody(
     await sendFile(exchange, ROUTE, { ...reply, reading, pieces: body.pieces, clock: options.clock });
   } catch (error) {
     // Never a clean end (clients.md rule 8): that is all the client can tell a part from the whole by.
-    const isClientGone = exchange.outgoing.destroyed;
+    const isClientGone = exchange.outgoing.destroyed || isOfConnection(error);
     exchange.outgoing.destroy();
     if (!isClientGone) options.onBroken(pathOf(exchange), error);
   }
   return RESPONSE_ALREADY_SENT;
+}
+
+/** Whether it is the client's connection that broke: a write may hear of it before the response does. */
+function isOfConnection(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "ECONNRESET");
 }
 
 interface Body extends Pick<Multipart, "pieces" | "bytes"> {
@@ -194,27 +200,14 @@ function sendAbsent(exchange: Exchange, found?: FoundFile): Response {
   });
 }
 
-// Long enough not to hammer, short enough that a build goes on when PyPI does.
-const RETRY_AFTER_SECONDS = 5;
-
 /** Never a 404, never a 504 (clients.md rules 5 and 6). */
 function sendUnavailable(exchange: Exchange, error: UpstreamUnavailable): Response {
-  const seconds =
-    error.retryAfterMs === undefined ? RETRY_AFTER_SECONDS : Math.ceil(error.retryAfterMs / 1000);
   const text = `503 Service Unavailable: the file is not held, and upstream has no answer: ${error.failure}\n`;
   return send(exchange, ROUTE, {
     status: 503,
-    fields: [...TEXT, "Retry-After", String(Math.max(1, seconds)), "Cache-Control", "no-store"],
+    fields: [...TEXT, "Retry-After", retryAfter(error), "Cache-Control", "no-store"],
     body: Buffer.from(text),
-    cacheStatus: {
-      kind: "forward",
-      fwd: "miss",
-      fwdStatus: error.status,
-      stored: false,
-      collapsed: false,
-      ttlMs: undefined,
-      detail: error.failure,
-    },
+    cacheStatus: missed(error),
   });
 }
 

@@ -1,10 +1,10 @@
-import { Unanswered } from "../cache/cache.ts";
-import { LOCAL } from "../cache/cache-status.ts";
-import { isNegative } from "../cache/freshness.ts";
+import { missed } from "../cache/cache-status.ts";
+import { UpstreamUnavailable } from "../errors.ts";
 import { findReleaseFile } from "../pypi/file-entries.ts";
 import type { LegacyPath } from "../pypi/file-path.ts";
 import { normalizeProject } from "../pypi/names.ts";
 import type { Documents } from "../resources/documents.ts";
+import { readDocument } from "../resources/read-document.ts";
 import { type DocumentServing, sendNotFound, sendUnavailable, type Surface } from "./documents.ts";
 import type { Exchange } from "./exchange.ts";
 import { type PublicBaseOptions, requestPrefix } from "./public-base.ts";
@@ -30,14 +30,12 @@ export async function redirectLegacy(
 ): Promise<Response> {
   const project = normalizeProject(path.project);
   if (project === undefined) return sendNotFound(exchange, LEGACY);
-  const resource = options.documents.project(project);
   try {
-    const { held } = await options.cache.fetch(resource, { noCache: false });
-    const document = isNegative(held.entry) ? undefined : await options.representations.decoded(held);
-    if (document === undefined) return sendNotFound(exchange, LEGACY);
-    const url = await findReleaseFile(document, path);
+    const { answer, bytes } = await readDocument(options.documents.project(project), options);
+    const cacheStatus = answer.status;
+    const url = bytes === undefined ? undefined : await findReleaseFile(bytes, path);
     const at = url?.indexOf("/packages/") ?? -1;
-    if (url === undefined || at < 0) return sendNotFound(exchange, LEGACY);
+    if (url === undefined || at < 0) return sendNotFound(exchange, LEGACY, cacheStatus);
     return send(exchange, LEGACY.route, {
       status: 302,
       fields: [
@@ -47,10 +45,10 @@ export async function redirectLegacy(
         "max-age=604800, public",
       ],
       body: Buffer.alloc(0),
-      cacheStatus: LOCAL,
+      cacheStatus,
     });
   } catch (error) {
-    if (!(error instanceof Unanswered)) throw error;
-    return sendUnavailable(exchange, LEGACY, project, error.cause, error.status);
+    if (!(error instanceof UpstreamUnavailable)) throw error;
+    return sendUnavailable(exchange, LEGACY, project, error, missed(error));
   }
 }

@@ -7,10 +7,12 @@ import type { Documents } from "../resources/documents.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import { type DocumentServing, sendNotFound, serveDocument, type Surface } from "./documents.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
-import { send } from "./send.ts";
+import { type PublicBaseOptions, requestPrefix } from "./public-base.ts";
+import { send, sendText } from "./send.ts";
 
 export interface PassThroughOptions extends DocumentServing {
   readonly documents: Documents;
+  readonly publicBase: PublicBaseOptions;
 }
 
 const METHODS = ["GET", "HEAD"];
@@ -51,6 +53,11 @@ export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: Pa
     const project = normalizeProject(context.req.param("project"));
     if (project === undefined) return sendNotFound(exchange, FEED);
     return await serve(exchange, FEED, documents.projectFeed(project));
+  });
+  app.on(METHODS, "/stats", (context) => {
+    const exchange = exchangeOf(context);
+    const location = `${requestPrefix(exchange.incoming, options.publicBase)}/stats/`;
+    return sendText(exchange, STATS.route, 301, "301 Moved Permanently\n", ["Location", location]);
   });
   app.on(METHODS, "/stats/", async (context) => {
     const exchange = exchangeOf(context);

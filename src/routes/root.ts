@@ -47,6 +47,7 @@ async function serveRoot(exchange: Exchange, options: SimpleRoutesOptions): Prom
       return sendUnavailable(exchange, SIMPLE, resource.group, error.cause, error.status);
     }
     const { held } = answer;
+    options.cache.confirmSince(held.entry.confirmedAt);
     if (held.entry.status !== 200) return sendAbsent(exchange, SIMPLE, answer, options);
     const wanted = {
       coding: offerCodings(headers["accept-encoding"], false),

@@ -44,11 +44,18 @@ function refuse(reason: string): Refusal {
   return { status: 400, reason };
 }
 
+/**
+ * A front passes the prefix on, or takes it off before. Where it is called as one of larder's own roots is (`/pypi`), it
+ * is on only if such a root follows.
+ */
 function withoutPrefix(path: string, prefix: string): string {
   if (prefix === "" || !path.startsWith(prefix)) return path;
   const rest = path.slice(prefix.length);
-  return rest === "" ? "/" : rest.startsWith("/") ? rest : path;
+  if (rest === "" || !rest.startsWith("/")) return rest === "" && !ROOT.test(prefix) ? "/" : path;
+  return ROOT.test(prefix) && !ROOT.test(rest) && rest !== "/" ? path : rest;
 }
+
+const ROOT = /^\/(?:simple|pypi|packages|integrity|rss|stats|healthz|readyz|metrics)(?:\/|$)/;
 
 function isPlainlyEncoded(path: string): boolean {
   if (!path.includes("%")) return true;

@@ -88,6 +88,18 @@ describe("a connection to upstream that breaks", () => {
     expect(upstream.count()).toBe(9);
   });
 
+  it("and then wants to be left alone for long is given up, for nobody shall wait for that", async () => {
+    upstream.fault({ kind: "truncated" }, { times: 1 });
+    const client = download(cache.url, path);
+    await upstream.arrived(1);
+    const stop = upstream.fault({ kind: "status", status: 429, retryAfter: "3600" });
+    expect((await client.done).complete).toBe(false);
+    expect(upstream.count()).toBe(2);
+    stop();
+    clock.advance(300_000);
+    expect(await download(cache.url, path).done).toEqual(WHOLE);
+  });
+
   it("and goes on with another length breaks the client's, and stores nothing", async () => {
     const gate = upstream.holdBody(path, 400_000);
     const client = download(cache.url, path);

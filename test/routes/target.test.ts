@@ -25,6 +25,20 @@ describe("readTarget", () => {
     expect(readTarget(raw, "/proxy")).toMatchObject({ path });
   });
 
+  it.each([
+    ["/pypi/pypi/demo/1.0/json", "/pypi/demo/1.0/json"],
+    ["/pypi/demo/1.0/json", "/pypi/demo/1.0/json"],
+    ["/pypi/simple/demo/", "/simple/demo/"],
+    ["/simple/demo/", "/simple/demo/"],
+    ["/pypi/packages/aa/bb/cc/x.whl", "/packages/aa/bb/cc/x.whl"],
+    ["/pypi/", "/"],
+  ])(
+    "tells %s from a path with the prefix off, where the prefix is called as a root of larder's",
+    (raw, path) => {
+      expect(readTarget(raw, "/pypi")).toMatchObject({ path });
+    },
+  );
+
   it("tells whether a slash had to be taken out, against which a client would resolve what is relative", () => {
     expect(readTarget("/simple/demo/", "")).toMatchObject({ isAsSent: true });
     expect(readTarget("/simple//demo/", "")).toMatchObject({ isAsSent: false });
