@@ -1,0 +1,48 @@
+import { fileURLToPath } from "node:url";
+import { freePort, launch, type Scene, type Server, type ServerKind } from "./launch.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const WATCH = fileURLToPath(new URL("loop-watch-main.ts", import.meta.url));
+
+/** What larder is started with beside its defaults: nothing goes stale while it is measured, here as elsewhere. */
+const LIFETIMES = { LARDER_FRESH: "24h", LARDER_OWN_CHECK: "24h", LARDER_NEGATIVE: "1m" };
+
+/** How a larder is started. */
+export interface LarderOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Whether its event loop can be watched (loop-watch-main.ts). */
+  readonly isWatched?: boolean;
+}
+
+/** Starts larder as `npm start` does, with its JSON log, in `directory`/data. */
+export async function startLarder(
+  { origin, directory }: Pick<Scene, "origin" | "directory">,
+  { env, isWatched = false }: LarderOptions = {},
+): Promise<Server> {
+  const port = await freePort();
+  return await launch({
+    name: "larder",
+    command: [process.execPath, ...(isWatched ? ["--import", WATCH] : []), MAIN],
+    port,
+    directory,
+    ipc: isWatched,
+    env: {
+      PORT: String(port),
+      HOST: "127.0.0.1",
+      LARDER_UPSTREAM: origin,
+      LARDER_FILES_UPSTREAM: origin,
+      LARDER_DATA: `${directory}/data`,
+      LARDER_LOG_FORMAT: "json",
+      ...LIFETIMES,
+      ...env,
+    },
+  });
+}
+
+/** The one that is measured. */
+export const larder: ServerKind = {
+  name: "larder",
+  rewrites: true,
+  missing: () => undefined,
+  start: (scene) => startLarder(scene),
+};
