@@ -35,6 +35,19 @@ export interface Rounds {
   readonly connections: number;
 }
 
+/** Loads every server before the first row, long enough for V8 to have compiled what is hot: the first row is no dearer. */
+export async function warmUp(
+  row: Row,
+  contestants: readonly Contestant[],
+  origin: string,
+  { warmUpSeconds, connections }: Rounds,
+): Promise<void> {
+  for (const { server, rewrites } of contestants) {
+    const where = await check(server, rewrites, origin, row);
+    if (!("skipped" in where)) await load({ ...where, seconds: 6 * warmUpSeconds, connections });
+  }
+}
+
 interface Round {
   readonly cpuMicros: number;
   readonly load: Load;

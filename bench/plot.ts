@@ -3,7 +3,7 @@ import type { Results } from "./results.ts";
 
 const WIDTH = 860;
 const LEFT = 170;
-const RIGHT = 20;
+const RIGHT = 36;
 const TOP = 64;
 const LINE = 26;
 const BOTTOM = 46;

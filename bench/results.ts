@@ -12,8 +12,9 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** All that a run has found, and what it was found on. */
 export interface Results {
   readonly at: string;
-  /** Of the checkout; `isDirty` where `src/` differs from it. */
+  /** When the run began. */
   readonly commit: string;
+  /** Whether `src/` was something else, then or by the end. */
   readonly isDirty: boolean;
   readonly machine: Machine;
   readonly versions: Readonly<Record<string, string>>;
@@ -38,7 +39,7 @@ interface Machine {
   readonly isPinned: boolean;
 }
 
-/** What the figures belong to. */
+/** What the figures belong to: to be asked before the first server starts. */
 export function circumstances(): Pick<Results, "at" | "commit" | "isDirty" | "machine" | "versions"> {
   const [first] = cpus();
   const machine = {
@@ -61,6 +62,11 @@ export function circumstances(): Pick<Results, "at" | "commit" | "isDirty" | "ma
       devpi: firstMatch("devpi-server", ["--version"], /^(\S+)/),
     },
   };
+}
+
+/** Whether what is measured is no longer that commit: servers are started throughout a run. */
+export function hasSourceChanged(commit: string): boolean {
+  return git("diff", "--name-only", commit, "--", "src", "package.json") !== "";
 }
 
 function git(...args: readonly string[]): string {

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { type ColdRow, measureCold, measurePause, type Pause } from "./cold.ts";
 import { residentBytes } from "./cpu.ts";
 import { measureHerd } from "./herd.ts";
-import { type Contestant, type HitRow, measureRow } from "./hits.ts";
+import { type Contestant, type HitRow, measureRow, warmUp } from "./hits.ts";
 import { type Origin, startOrigin } from "./origin.ts";
 import { type Plan, readPlan } from "./plan.ts";
 import { plot } from "./plot.ts";
 import { report } from "./report.ts";
-import { circumstances, type Results } from "./results.ts";
+import { circumstances, hasSourceChanged, type Results } from "./results.ts";
 import { hitRows } from "./rows.ts";
 import { bare } from "./servers/bare.ts";
 import { larder, startLarder } from "./servers/larder.ts";
@@ -54,6 +54,7 @@ async function main(): Promise<void> {
 }
 
 async function measure(plan: Plan, directory: string): Promise<Results> {
+  const begun = circumstances();
   const origin = await startOrigin();
   const { contestants, leftOut } = await startAll(plan, origin, directory);
   const servers = contestants.map(({ server }) => server);
@@ -71,7 +72,8 @@ async function measure(plan: Plan, directory: string): Promise<Results> {
       ? await measureStartUp(join(directory, "start-up"), startUpEntries, startUpTries)
       : undefined;
     return {
-      ...circumstances(),
+      ...begun,
+      isDirty: begun.isDirty || hasSourceChanged(begun.commit),
       rounds: plan.rounds,
       leftOut,
       hits,
@@ -130,7 +132,10 @@ async function measureHits(
     return [];
   }
   const rows: HitRow[] = [];
-  for (const row of hitRows(origin.files).filter(({ name }) => name.includes(plan.rows))) {
+  const wanted = hitRows(origin.files).filter(({ name }) => name.includes(plan.rows));
+  const [first] = wanted;
+  if (first !== undefined) await warmUp(first, contestants, origin.url, plan.rounds);
+  for (const row of wanted) {
     say(row.name);
     rows.push(await measureRow(row, contestants, origin.url, plan.rounds));
   }
