@@ -64,21 +64,25 @@ export const devpi: ServerKind = {
       port,
       directory,
       pathOf: (path) =>
-        path.startsWith("/simple/") ? path.replace("/simple/", "/root/bench/+simple/") : undefined,
+        path.startsWith("/simple/") ? path.replace("/simple/", `${INDEX}/+simple/`) : undefined,
     });
     await addMirror(server.url, `${origin}/simple/`);
     return server;
   },
 };
 
+// The user that every devpi has from the start, and an index of its.
+const ADMIN = "root";
+const INDEX = `/${ADMIN}/bench`;
+
 async function addMirror(url: string, mirrorUrl: string): Promise<void> {
   const headers = { "content-type": "application/json", accept: "application/json" };
-  const login = JSON.stringify({ user: "root", password: "" });
+  const login = JSON.stringify({ user: ADMIN, password: "" });
   const { body } = await fetchRaw(url, "/+login", { method: "POST", headers, body: login });
   const { result } = JSON.parse(body.toString()) as { result: { password: string } };
-  const token = Buffer.from(`root:${result.password}`).toString("base64");
+  const token = Buffer.from(`${ADMIN}:${result.password}`).toString("base64");
   const index = { type: "mirror", mirror_url: mirrorUrl, mirror_cache_expiry: Number(DAY_SECONDS) };
-  const answer = await fetchRaw(url, "/root/bench", {
+  const answer = await fetchRaw(url, INDEX, {
     method: "PUT",
     headers: { ...headers, "x-devpi-auth": token },
     body: JSON.stringify(index),

@@ -93,15 +93,13 @@ export class Blobs {
   /**
    * Begins to fetch a file, or joins who does already.
    *
-   * @param expectedBytes what the index says of its size, or undefined
    */
-  fill(key: BlobKey, expectedBytes: number | undefined, source: Source): { fill: Fill; collapsed: boolean } {
+  fill(key: BlobKey, source: Source): { fill: Fill; collapsed: boolean } {
     const underWay = this.#fills.get(key.path);
     if (underWay !== undefined) return { fill: underWay, collapsed: true };
     const startedAt = this.#options.clock.now();
     const fill: Fill = new Fill({
       blake2b256: key.blake2b256,
-      expectedBytes,
       source,
       place: this.#placeFor(key),
       clock: this.#options.clock,

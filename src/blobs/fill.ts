@@ -48,8 +48,6 @@ export interface FillPlace {
 export interface FillOptions {
   /** Hex, 64 digits. */
   readonly blake2b256: string;
-  /** What the index says of the size; undefined where nothing is known. */
-  readonly expectedBytes: number | undefined;
   readonly source: Source;
   readonly place: FillPlace;
   readonly clock: Clock;
@@ -144,15 +142,12 @@ export class Fill {
   }
 
   async #receive(first: SourceStream): Promise<FillOutcome> {
-    const { expectedBytes, place } = this.#options;
+    const { place } = this.#options;
     const { contentType, lastModified, date, totalBytes } = first;
     const facts = { contentType, lastModified, date };
     const hash = await createBlake2b256();
     this.#totalBytes = totalBytes;
     try {
-      if (totalBytes !== undefined && totalBytes !== (expectedBytes ?? totalBytes)) {
-        throw wrongBytes(`upstream has ${totalBytes} bytes of a file of ${expectedBytes}`);
-      }
       if (!(await place.admit(totalBytes))) return await this.#passThrough(first, facts, hash);
       this.#handle = await this.#writing(() => place.create());
       // An empty file has no byte to hold back until it is proved, and one of unknown length no length to announce.

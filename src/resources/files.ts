@@ -58,11 +58,10 @@ export class Files {
   /**
    * Finds a file for reading: on disk, being fetched, or by beginning to fetch it.
    *
-   * @param expectedBytes what the index says of its size, or undefined
    * @throws UpstreamUnavailable when it is not held and upstream has no answer
    */
-  async open(path: HashPath, expectedBytes?: number): Promise<FoundFile> {
-    return (await this.#held(path)) ?? (await this.#fetch(path, expectedBytes));
+  async open(path: HashPath): Promise<FoundFile> {
+    return (await this.#held(path)) ?? (await this.#fetch(path));
   }
 
   /**
@@ -80,7 +79,7 @@ export class Files {
     }
     answer.body.destroy();
     // Content-Length must be told (clients.md rule 9), so it has to be found out.
-    if (answer.totalBytes === undefined) return this.#fetch(path, undefined);
+    if (answer.totalBytes === undefined) return this.#fetch(path);
     const status = forward(answer.status, { stored: false, collapsed: false });
     return { kind: "file", head: { ...answer, bytes: answer.totalBytes }, reading: undefined, status };
   }
@@ -99,10 +98,10 @@ export class Files {
     return leftMs > 0 ? { kind: "absent", status: { kind: "hit", ttlMs: leftMs } } : undefined;
   }
 
-  async #fetch(path: HashPath, expectedBytes: number | undefined): Promise<FoundFile> {
+  async #fetch(path: HashPath): Promise<FoundFile> {
     const { blobs, upstream } = this.#options;
     const key = keyOf(path);
-    const { fill, collapsed } = blobs.fill(key, expectedBytes, sourceOf(upstream, key.path));
+    const { fill, collapsed } = blobs.fill(key, sourceOf(upstream, key.path));
     const opened = await fill.join();
     if (opened.kind === "absent" && !collapsed) this.#noteAbsent(key.path);
     return found(opened, collapsed);

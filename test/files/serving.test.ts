@@ -373,7 +373,7 @@ it("asked for twice within one turn of the loop is one fill", async () => {
   const key = { path, blake2b256: path.split("/").slice(2, 5).join("") };
   const open = (): Promise<{ kind: "absent"; status: 404 }> =>
     Promise.resolve({ kind: "absent", status: 404 });
-  const [first, second] = [0, 1].map(() => cache.blobs.fill(key, undefined, { open }));
+  const [first, second] = [0, 1].map(() => cache.blobs.fill(key, { open }));
   expect([first?.collapsed, second?.collapsed]).toEqual([false, true]);
   expect(second?.fill).toBe(first?.fill);
   await first?.fill.done;
