@@ -3,7 +3,7 @@ import { BlockList, isIP, isIPv4 } from "node:net";
 import { accept, refuse, type Kind, type Outcome } from "./values.ts";
 import { ConfigError } from "../errors.ts";
 import { redactUserinfo } from "../redact.ts";
-import { describeRedis, parseRedisUrl, type RedisTarget } from "../store/redis-url.ts";
+import { describeRedis, parseRedisUrl, type RedisTarget } from "../redis/url.ts";
 
 /**
  * The base of other URLs: `http` or `https`, perhaps with a path prefix, normalized to have no slash at the end.

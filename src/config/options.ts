@@ -13,7 +13,7 @@ import {
   type TrustedProxies,
 } from "./addresses.ts";
 import { duration, flag, integer, oneOf, optional, path, size, text, type Kind } from "./values.ts";
-import type { RedisTarget } from "../store/redis-url.ts";
+import type { RedisTarget } from "../redis/url.ts";
 
 /** Everything that can be configured, ready to use. Only compose.ts sees it: what is below gets values handed. */
 export interface Config {

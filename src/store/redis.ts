@@ -1,9 +1,11 @@
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
+import { transferMs } from "./budget.ts";
 import { decodeEntry, encodeEntry } from "./entry-json.ts";
-import { createRedisClient, type RedisClient } from "./redis-client.ts";
+import { createRedisClient, type RedisClient } from "../redis/client.ts";
 import { entryKey, groupKeys } from "./redis-keys.ts";
-import { describeRedis, type RedisTarget } from "./redis-url.ts";
+import { REDIS_SCRIPTS } from "./redis-scripts.ts";
+import { describeRedis, type RedisTarget } from "../redis/url.ts";
 import type { Change, Entry, Found, Head, Store, StoreSize, Written } from "./store.ts";
 import type { OnSurvived } from "./survived.ts";
 
@@ -26,6 +28,8 @@ export interface RedisStore extends Store {
   connected(): Promise<void>;
 }
 
+/** The largest body that the backstop of a command is laid out for. */
+const LARGEST_BODY_BYTES = 128 * 1024 * 1024;
 /** A script's arguments stay well below Lua's limit on `unpack` (8,000). */
 const KEYS_PER_CALL = 500;
 /** Other processes may be writing to a group that is being removed; for longer than this they are not late but new. */
@@ -42,7 +46,13 @@ const REMOVE_ROUNDS = 100;
  * a password or a body, is not kept.
  */
 export function openRedisStore(options: RedisStoreOptions): RedisStore {
-  return new RedisDocuments(options, createRedisClient({ caPem: undefined, ...options }));
+  // A backstop: the budget of each call is the guard's (guarded.ts), which knows how much is to be moved.
+  const commandTimeoutMs = options.budgetMs + transferMs(LARGEST_BODY_BYTES);
+  const { target, caPem } = options;
+  return new RedisDocuments(
+    options,
+    createRedisClient({ target, caPem, commandTimeoutMs, scripts: REDIS_SCRIPTS }),
+  );
 }
 
 class RedisDocuments implements RedisStore {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, i
 import { systemClock } from "../../src/clock.ts";
 import { type GuardedStore, guard } from "../../src/store/guarded.ts";
 import { openRedisStore, type RedisStore } from "../../src/store/redis.ts";
-import { parseRedisUrl } from "../../src/store/redis-url.ts";
+import { parseRedisUrl } from "../../src/redis/url.ts";
 import { type RunningRedis, startRedis, startRedisCluster, until } from "../support/redis.ts";
 import { changeOf, entryOf, headOf } from "./entries.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { openRedisStore, type RedisStore } from "../../src/store/redis.ts";
-import { parseRedisUrl } from "../../src/store/redis-url.ts";
+import { parseRedisUrl } from "../../src/redis/url.ts";
 import { type RunningRedis, startRedis, startRedisCluster, startSentinel } from "../support/redis.ts";
 import { createTestPki, type TestPki } from "../support/tls.ts";
 import { describeStore, type Ground } from "./contract.ts";

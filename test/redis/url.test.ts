@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/errors.ts";
-import { describeRedis, parseRedisUrl } from "../../src/store/redis-url.ts";
+import { describeRedis, parseRedisUrl } from "../../src/redis/url.ts";
 
 const PLAIN = { tls: false, username: undefined, password: undefined };
 

@@ -1,9 +1,7 @@
 import { getCACertificates } from "node:tls";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { Ms } from "../clock.ts";
-import { transferMs } from "./budget.ts";
-import { REDIS_SCRIPTS } from "./redis-scripts.ts";
-import type { RedisTarget } from "./redis-url.ts";
+import type { RedisTarget } from "./url.ts";
 
 /** What all three kinds of client can do alike. */
 export type RedisClient = Redis | Cluster;
@@ -13,15 +11,22 @@ export interface RedisClientOptions {
   readonly target: RedisTarget;
   /** Another CA to trust beside the usual ones (PEM), for `rediss://`. */
   readonly caPem: string | undefined;
-  readonly budgetMs: Ms;
+  /** After so long a command counts as failed. */
+  readonly commandTimeoutMs: Ms;
+  /** Lua, by the name of the method that runs it: EVALSHA, and EVAL where Redis does not know it yet. */
+  readonly scripts: Readonly<Record<string, RedisScript>>;
+}
+
+/** A script, and how many of its arguments are keys; undefined where the first argument says so. */
+export interface RedisScript {
+  readonly lua: string;
+  readonly numberOfKeys?: number;
 }
 
 const CONNECT_TIMEOUT_MS = 2_000;
 const MAX_RECONNECT_DELAY_MS = 2_000;
 /** A connection with commands under way that says nothing for so long is dead: a new one may work. */
 const SILENT_MS = 5_000;
-/** The largest body that the backstop below is laid out for. */
-const LARGEST_BODY_BYTES = 128 * 1024 * 1024;
 
 /**
  * A client that is not connected yet and never waits to be: while there is no connection each command fails at once.
@@ -31,7 +36,7 @@ export function createRedisClient(options: RedisClientOptions): RedisClient {
   const { target } = options;
   const redisOptions = connectionOptions(options);
   const tls = target.tls ? { tls: tlsOptions(options.caPem) } : {};
-  const shared = { scripts: REDIS_SCRIPTS, lazyConnect: true, enableOfflineQueue: false };
+  const shared = { scripts: { ...options.scripts }, lazyConnect: true, enableOfflineQueue: false };
   switch (target.kind) {
     case "standalone":
       return new Redis({
@@ -72,7 +77,7 @@ export function createRedisClient(options: RedisClientOptions): RedisClient {
   }
 }
 
-function connectionOptions({ target, budgetMs }: RedisClientOptions) {
+function connectionOptions({ target, commandTimeoutMs }: RedisClientOptions) {
   return {
     ...(target.username !== undefined && { username: target.username }),
     ...(target.password !== undefined && { password: target.password }),
@@ -81,8 +86,7 @@ function connectionOptions({ target, budgetMs }: RedisClientOptions) {
     protocol: 2,
     connectTimeout: CONNECT_TIMEOUT_MS,
     socketTimeout: SILENT_MS,
-    // A backstop: the budget of each call is the guard's (guarded.ts), which knows how much is to be moved.
-    commandTimeout: budgetMs + transferMs(LARGEST_BODY_BYTES),
+    commandTimeout: commandTimeoutMs,
     // What was under way when the connection broke fails at once: whoever asked has gone on by then.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
