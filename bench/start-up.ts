@@ -64,6 +64,7 @@ async function fill(file: string, entries: number): Promise<void> {
       digest: createHash("sha256").update(body).digest("hex"),
       bytes: body.length,
       aliasOf: undefined,
+      fence: 0,
     } as const;
     await store.write({ group, head, basis: 0, entry, body });
   }

@@ -231,6 +231,7 @@ export class Cache {
         clock,
         lowerAfterMs,
         onLowerGeneration,
+        token: clock.now() * 1_000,
       });
       // What is stale on arrival (an upstream that is itself a cache) would be asked for with each request.
       const isStale = this.#lifetimesOf(resource).freshMs > 0 && this.#remainingMs(resource, filled) <= 0;

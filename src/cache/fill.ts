@@ -1,4 +1,5 @@
 import type { Clock, Ms } from "../clock.ts";
+import { isFenced } from "../store/change-rules.ts";
 import type { Entry, Head, Written } from "../store/store.ts";
 import type { HeldWithHead } from "./memory.ts";
 import { type Loaded, type Settled, settle } from "./settle.ts";
@@ -40,6 +41,8 @@ export interface FillOptions {
   /** How long upstream must keep answering with a lower generation until it is believed. */
   readonly lowerAfterMs: Ms;
   readonly onLowerGeneration: OnLowerGeneration;
+  /** Of the lease under which upstream is asked: see `Lease.token`. */
+  readonly token: number;
 }
 
 // Someone else's newer answer may come in between reading and writing; more than a few times in a row is no race.
@@ -56,12 +59,22 @@ export async function fill(
 ): Promise<Filled> {
   const { tiers, clock, lowerAfterMs } = options;
   const { group, name } = resource;
+  // Greater than what is known to be stored, even where the clock was set back since.
+  const fence = Math.max(options.token, (found?.held.entry.fence ?? 0) + 1);
   const loaded = await resource.load(found?.held.entry);
   let held = found;
   // Other resources of the group may have been answered since this one was asked for.
   let known = (await tiers.head(group, name)) ?? found?.head;
   for (let tries = 1; ; tries++) {
-    const context = { group, name, head: known, held: held?.held.entry, now: clock.now(), lowerAfterMs };
+    const context = {
+      group,
+      name,
+      head: known,
+      held: held?.held.entry,
+      now: clock.now(),
+      lowerAfterMs,
+      fence,
+    };
     const settled = settle(loaded, context);
     const written = await write(tiers, group, known, settled);
     if (written !== "refused" || tries === MAX_WRITE_TRIES) {
@@ -73,9 +86,17 @@ export async function fill(
     if (loaded.kind === "not-modified" && newer.found && !isSameBody(newer.found, found)) {
       return { ...newer.found, fwdStatus: 304, stored: false, isKept: false };
     }
+    if (settled.entry !== undefined && newer.found && isFenced(newer.found.held.entry, settled.entry)) {
+      return { ...newer.found, fwdStatus: fwdStatusOf(loaded), stored: false, isKept: false };
+    }
     known = newer.head;
     held = newer.found ?? held;
   }
+}
+
+function fwdStatusOf(loaded: Loaded): number {
+  if (loaded.kind === "negative") return loaded.status;
+  return loaded.kind === "response" ? 200 : 304;
 }
 
 function isSameBody(one: HeldWithHead, other: HeldWithHead | undefined): boolean {
@@ -105,7 +126,7 @@ function take(
   written: boolean,
 ): Filled {
   const { head, entry, body, alias } = settled;
-  const fwdStatus = loaded.kind === "response" ? 200 : loaded.kind === "not-modified" ? 304 : loaded.status;
+  const fwdStatus = fwdStatusOf(loaded);
   if (entry === undefined) {
     if (found === undefined) throw new Error("kept what is not held");
     tiers.holdHead(found.held.entry.group, head);

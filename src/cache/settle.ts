@@ -53,6 +53,8 @@ export interface Context {
   readonly now: EpochMs;
   /** How long upstream must keep answering with a lower generation until it is believed. */
   readonly lowerAfterMs: Ms;
+  /** Fencing token of the lease under which upstream was asked. */
+  readonly fence: number;
 }
 
 /** A group of which nothing is known yet. */
@@ -112,7 +114,8 @@ function settleNotModified(loaded: Extract<Loaded, { kind: "not-modified" }>, co
   const { held } = context;
   if (held === undefined) throw new Error("a 304 without a stored response to confirm");
   const head = context.head ?? NO_HEAD;
-  const entry = { ...held, confirmedAt: loaded.confirmedAt, date: loaded.date };
+  const { confirmedAt, date } = loaded;
+  const entry = { ...held, confirmedAt, date, fence: context.fence };
   const settled = { entry, body: undefined, alias: undefined };
   // A 304 need not carry a serial (trap 8): it says that the bytes held are current, and they have theirs.
   if (held.generation >= head.generation) {
@@ -142,6 +145,7 @@ function settleNegative(loaded: Extract<Loaded, { kind: "negative" }>, context: 
     digest: "",
     bytes: 0,
     aliasOf: undefined,
+    fence: context.fence,
   };
   const invalidatedAt = loaded.endsGroup ? loaded.confirmedAt : head.invalidatedAt;
   return { head: { ...head, invalidatedAt }, entry, body: undefined, alias: undefined, surprise: undefined };
@@ -170,6 +174,7 @@ function accepted(
     digest: loaded.digest,
     bytes: loaded.body.length,
     aliasOf: undefined,
+    fence: context.fence,
   };
   const alias =
     ownName === undefined || ownName === context.name

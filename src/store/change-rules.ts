@@ -30,6 +30,14 @@ export function mergeHead(stored: Head | undefined, next: Head): Head {
 }
 
 /**
+ * Is a change too late, because somebody who asked upstream later has stored his answer already? Then nothing of it is
+ * applied. A greater generation is never too late: it is upstream's own word that it is newer.
+ */
+export function isFenced(held: Entry, entry: Entry): boolean {
+  return held.fence > entry.fence && held.generation >= entry.generation;
+}
+
+/**
  * Does an entry that is held stay above one that is written now? A newer generation does, if the group's head knows
  * of it still: the writer is late. A negative entry has no generation of its own (a 404 carries no serial), so it
  * stays only above what was confirmed before it.

@@ -1,7 +1,7 @@
 import type { EpochMs } from "../clock.ts";
 import { PIECE_BYTES } from "./embedded-schema.ts";
 import type { HeldEntry, Statements } from "./embedded-statements.ts";
-import { mayApply, mergeHead, staysAbove } from "./change-rules.ts";
+import { isFenced, mayApply, mergeHead, staysAbove } from "./change-rules.ts";
 import type { Change, Entry } from "./store.ts";
 
 /** What a stored entry costs beside its body: its row, its index entries, its share of the head. */
@@ -32,7 +32,7 @@ export function applyChange(
   now: EpochMs,
 ): Applied {
   const stored = sql.head(change.group);
-  const isApplied = mayApply(stored, change);
+  const isApplied = mayApply(stored, change) && !isTooLate(sql, change.entry);
   const entry = isApplied ? change.entry : undefined;
   if (isApplied) sql.putHead(change.group, mergeHead(stored, change.head));
   if (isApplied && entry === undefined && stored === undefined) sql.dropBareHeads();
@@ -40,6 +40,13 @@ export function applyChange(
   // Written in advance, and not taken after all.
   if (keep === 0 && newBody !== undefined && "body" in newBody) sql.putLoose(newBody.body, 0);
   return { applied: isApplied, keep };
+}
+
+function isTooLate(sql: Statements, entry: Entry | undefined): boolean {
+  if (entry === undefined) return false;
+  return sql
+    .held(entry.group, entry.name)
+    .some((other) => other.entry !== undefined && isFenced(other.entry, entry));
 }
 
 /** @returns the row's id, or 0 when what is held stays above it */

@@ -26,6 +26,7 @@ export function decodeEntry(text: string, group: string, name: string): Entry | 
     digest,
     bytes,
     aliasOf,
+    fence = 0,
   } = fields;
   if (
     !isCount(generation) ||
@@ -38,7 +39,8 @@ export function decodeEntry(text: string, group: string, name: string): Entry | 
     !isText(digest) ||
     !isCount(bytes) ||
     !(etag === undefined || isText(etag)) ||
-    !(aliasOf === undefined || isText(aliasOf))
+    !(aliasOf === undefined || isText(aliasOf)) ||
+    !isCount(fence)
   ) {
     return undefined;
   }
@@ -56,6 +58,7 @@ export function decodeEntry(text: string, group: string, name: string): Entry | 
     digest,
     bytes,
     aliasOf,
+    fence,
   };
 }
 

@@ -61,6 +61,7 @@ for i, field in ipairs({'generation', 'advancedAt', 'confirmedAt', 'invalidatedA
 
 local known = tonumber(stored.generation or '0')
 if known ~= basis and known >= tonumber(head.generation) then return 'refused' end
+if isFenced then return 'refused' end
 
 local function keepStored(field, isBetter)
   if stored[field] and isBetter(tonumber(stored[field]), tonumber(head[field])) then head[field] = stored[field] end
@@ -77,7 +78,8 @@ redis.call('PEXPIRE', KEYS[1], expireMs)
 `;
 
 /** KEYS head; ARGV expireMs, basis, the head's five numbers. Returns "written" or "refused". */
-const WRITE_HEAD = `${PUT_HEAD}
+const WRITE_HEAD = `local isFenced = false
+${PUT_HEAD}
 return 'written'
 `;
 
@@ -86,15 +88,18 @@ return 'written'
  * Returns "written" or "refused".
  */
 const WRITE = `${COMMON}
-${PUT_HEAD}
 local name, generation, json, body = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local entry = entryOf(json)
 
 -- Not in the index: left over from before the index was evicted or the group removed.
 if redis.call('SISMEMBER', KEYS[2], name) == 0 then redis.call('UNLINK', KEYS[3]) end
 
-local held = {}
-for _, other in ipairs(generations(KEYS[3])) do held[other] = entryOf(redis.call('HGET', KEYS[3], other)) end
+local held, isFenced = {}, false
+for _, other in ipairs(generations(KEYS[3])) do
+  held[other] = entryOf(redis.call('HGET', KEYS[3], other))
+  isFenced = isFenced or ((held[other].fence or 0) > (entry.fence or 0) and tonumber(other) >= tonumber(generation))
+end
+${PUT_HEAD}
 for other, its in pairs(held) do
   local isNewer = tonumber(other) > tonumber(generation) and tonumber(other) <= tonumber(head.generation)
   if isNewer and (its.status == 200 or (its.confirmedAt or 0) > entry.confirmedAt) then return 'written' end

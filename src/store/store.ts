@@ -35,6 +35,11 @@ export interface Entry {
   readonly bytes: number;
   /** Another name of the same group that holds the body: this entry has none of its own. */
   readonly aliasOf: string | undefined;
+  /**
+   * Fencing token of the lease under which upstream was asked (see `Lease.token`): the greater was asked for later.
+   * 0 where it was stored by a larder that had none.
+   */
+  readonly fence: number;
 }
 
 /** What is known of a group as a whole. */
@@ -65,7 +70,8 @@ export interface Change {
   readonly head: Head;
   /**
    * The generation of the head on which this change was decided (0 for no head). The change is refused if the
-   * stored head's generation is by now neither this one nor lower than the new one: someone learned newer.
+   * stored head's generation is by now neither this one nor lower than the new one: someone learned newer. It is
+   * refused, too, if the entry that is held has a greater fence and no lower generation: someone asked later.
    */
   readonly basis: number;
   /** To be stored, or to replace the entry of the same group, name and generation. */
@@ -75,7 +81,7 @@ export interface Change {
 }
 
 /**
- * How a write ended. `refused`: by its basis, and nothing has been written. `failed`: the store is in trouble, which
+ * How a write ended. `refused`: by its basis or its fence, and nothing has been written. `failed`: the store is in trouble, which
  * its guard survived; what has been written is not known.
  */
 export type Written = "written" | "refused" | "failed";

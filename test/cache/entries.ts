@@ -17,6 +17,7 @@ export function entryWith(changes: Partial<Entry> = {}): Entry {
     digest: "d".repeat(64),
     bytes: 100,
     aliasOf: undefined,
+    fence: 0,
     ...changes,
   };
 }

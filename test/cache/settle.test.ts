@@ -40,6 +40,7 @@ function context(changes: Partial<Context> = {}): Context {
     held: entryWith(),
     now: 1_000,
     lowerAfterMs: DAY_MS,
+    fence: 7,
     ...changes,
   };
 }
@@ -107,7 +108,7 @@ describe("a response of a lower serial", () => {
 describe("a 304", () => {
   it("confirms the entry as it is, with upstream's newer Date and no serial needed", () => {
     const settled = settle(notModified(2_000), context());
-    expect(settled.entry).toEqual({ ...entryWith(), confirmedAt: 2_000, date: "a later date" });
+    expect(settled.entry).toEqual({ ...entryWith(), fence: 7, confirmedAt: 2_000, date: "a later date" });
     expect(settled.body).toBeUndefined();
     expect(settled.head.confirmedAt).toBe(2_000);
   });

@@ -117,6 +117,24 @@ export function describeStore(title: string, prepare: () => Promise<Ground>): vo
         expect(await store.readBody((await store.read("gen", "json")).entry!)).toEqual(bytes("second"));
       });
 
+      it("refuses what was asked for earlier than what is held, unless it is of a newer generation", async () => {
+        const asked = (fence: number, generation: number, text: string) => {
+          const change = changeOf("gen", "json", generation, bytes(text));
+          return { ...change, entry: { ...entryOf("gen", "json", generation, bytes(text)), fence } };
+        };
+        await store.write(asked(20, 9, "later"));
+        expect(await store.write(asked(19, 9, "earlier"))).toBe("refused");
+        expect(
+          await store.write({ ...asked(19, 9, "earlier"), head: headOf(9, { confirmedAt: T0 + 9 }) }),
+        ).toBe("refused");
+        expect((await store.read("gen", "json")).head).toEqual(headOf(9));
+        expect(await store.readBody((await store.read("gen", "json")).entry!)).toEqual(bytes("later"));
+        expect(await store.write(asked(20, 9, "again"))).toBe("written");
+        expect(await store.write({ ...asked(5, 10, "newer"), basis: 9 })).toBe("written");
+        const { entry } = await store.read("gen", "json");
+        expect([entry?.generation, entry?.fence]).toEqual([10, 5]);
+      });
+
       it("lowers the generation where that was decided knowing the present one", async () => {
         await store.write(changeOf("gen", "json", 9, bytes("nine")));
         expect(await store.write(changeOf("gen", "json", 5, bytes("five"), 9))).toBe("written");

@@ -30,6 +30,7 @@ export function entryOf(group: string, name: string, generation: number, body: B
     digest: body === undefined ? "" : digestOf(body),
     bytes: body?.length ?? 0,
     aliasOf: undefined,
+    fence: 0,
   };
 }
 
