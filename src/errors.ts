@@ -15,6 +15,8 @@ export type UpstreamFailure =
   | "truncated" // fewer or more bytes than announced
   | "too-large"
   | "status" // 5xx, or any status that is no answer to a read
+  | "breaker" // upstream has failed so often in a row that it is not asked for a moment
+  | "busy" // no place among the requests under way, of all nodes, came free in time
   | "rate-limited" // 429, or 503 with Retry-After: and all requests until that time has passed
   | "not-json" // HTML with status 200, or a body that is not one JSON object
   | "wrong-bytes" // a file whose BLAKE2b-256 is not the one in its path

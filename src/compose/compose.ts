@@ -25,6 +25,7 @@ import type { Upstream } from "../upstream/upstream.ts";
 import { drain, every, listen, withinMs } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
 import { filesTarget, openEgress, openUpstream, watchMirrors } from "./outward.ts";
+import { openFleet } from "./fleet.ts";
 import { filesBudget, openIn, openStore } from "./stores.ts";
 
 /** A larder, put together and not yet listening. */
@@ -76,9 +77,10 @@ export function compose(
   };
 
   const { store, connected } = openStore(config, clock, log, onSurvived);
+  const fleet = openFleet(config, clock);
   const memory = new Memory(config.memoryBytes);
   const egress = openEgress(config);
-  const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics);
+  const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, fleet.manners("index"));
   const mirrors = watchMirrors(config, clock, egress, log);
   const cache = new Cache({
     store,
@@ -131,9 +133,17 @@ export function compose(
     clock,
     filesEgress,
     metrics,
+    fleet.manners("files"),
     MAX_FILE_WAIT_MS,
   );
-  const besideUpstream = openUpstream(config, config.filesUpstreamUrl, clock, egress, metrics);
+  const besideUpstream = openUpstream(
+    config,
+    config.filesUpstreamUrl,
+    clock,
+    egress,
+    metrics,
+    fleet.manners("metadata"),
+  );
   const files = new Files({ blobs, upstream: filesUpstream, clock, negativeMs: config.negativeMs });
   const metadata = new Metadata({
     cache,
@@ -196,6 +206,7 @@ export function compose(
       await filesUpstream.close();
       await upstream.close(); // and with it the way out that all but the files share
       await cache.touchStore();
+      await fleet.close();
       await store.close();
       log.info("stopped");
     },

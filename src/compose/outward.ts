@@ -3,6 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { headProbe } from "../mirrors/head-probe.ts";
 import { createMirrors, type Mirrors, type MirrorState } from "../mirrors/mirrors.ts";
+import type { Manners } from "../fleet/manners.ts";
 import type { Log } from "../ops/log.ts";
 import type { Metrics } from "../ops/metrics.ts";
 import type { FilesTarget } from "../routes/pointing.ts";
@@ -37,6 +38,7 @@ export function openUpstream(
   clock: Clock,
   egress: Egress,
   metrics: Metrics,
+  manners: Manners,
   wholeMs = config.wholeTimeoutMs,
 ): Upstream {
   return createUpstream({
@@ -44,6 +46,7 @@ export function openUpstream(
     egress,
     userAgent: userAgent(config),
     clock,
+    manners,
     timeouts: {
       firstByteMs: config.firstByteTimeoutMs,
       betweenBytesMs: config.betweenBytesTimeoutMs,

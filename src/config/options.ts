@@ -12,7 +12,18 @@ import {
   type FileTarget,
   type TrustedProxies,
 } from "./addresses.ts";
-import { duration, flag, integer, oneOf, optional, path, size, text, type Kind } from "./values.ts";
+import {
+  duration,
+  flag,
+  integer,
+  integerOrUnlimited,
+  oneOf,
+  optional,
+  path,
+  size,
+  text,
+  type Kind,
+} from "./values.ts";
 import type { RedisTarget } from "../redis/url.ts";
 
 /** Everything that can be configured, ready to use. Only compose.ts sees it: what is below gets values handed. */
@@ -50,6 +61,8 @@ export interface Config {
   readonly betweenBytesTimeoutMs: Ms;
   readonly wholeTimeoutMs: Ms;
   readonly upstreamConnections: number;
+  /** Infinity for no such bound. */
+  readonly upstreamPerSecond: number;
   readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
   readonly logFormat: "auto" | "json" | "pretty";
   readonly contact: string | undefined;
@@ -294,8 +307,18 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_UPSTREAM_CONNECTIONS",
     kind: integer(1, 1_024),
     fallback: "32",
-    help: "most connections to upstream at a time",
+    help: "most requests to an upstream at a time, of all workers and of all larders that share a Redis",
     reason: "keeps a cold build farm busy without a burst that PyPI would call abuse",
+  },
+  upstreamPerSecond: {
+    env: "LARDER_UPSTREAM_RATE",
+    kind: integerOrUnlimited(1, 100_000),
+    fallback: "100",
+    help:
+      "most requests a second to an upstream, over time and of all alike; ten seconds' worth of them may go at once; " +
+      "`unlimited` for no such bound",
+    reason:
+      "PyPI asks for less than thousands in minutes from who can wait; a cold farm is warm soon all the same",
   },
   logLevel: {
     env: "LARDER_LOG",

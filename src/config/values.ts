@@ -113,6 +113,17 @@ export function integer(min: number, max: number): Kind<number> {
   };
 }
 
+/** A whole number within bounds, both included, or `unlimited`: Infinity. */
+export function integerOrUnlimited(min: number, max: number): Kind<number> {
+  const number = integer(min, max);
+  return {
+    accepts: `${number.accepts}, or unlimited`,
+    parse: (given, readFile) =>
+      given === "unlimited" ? accept(Number.POSITIVE_INFINITY) : number.parse(given, readFile),
+    show: (value) => (value === Number.POSITIVE_INFINITY ? "unlimited" : number.show(value)),
+  };
+}
+
 /** One of a closed set of words. */
 export function oneOf<const W extends string>(...words: readonly W[]): Kind<W> {
   return {

@@ -1,5 +1,9 @@
 import type { Leases } from "./leases.ts";
+import type { Manners } from "./manners.ts";
 import type { News } from "./news.ts";
+
+/** The upstreams that are treated each for itself: a download must not wait for documents, nor they for it. */
+export type UpstreamName = "index" | "metadata" | "files";
 
 /** What the nodes of a fleet share beside the store. */
 export interface Fleet {
@@ -7,5 +11,6 @@ export interface Fleet {
   readonly isShared: boolean;
   readonly leases: Leases;
   readonly news: News;
+  manners(upstream: UpstreamName): Manners;
   close(): Promise<void>;
 }

@@ -91,11 +91,11 @@ const WRITE = `${COMMON}
 local name, generation, json, body = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local entry = entryOf(json)
 
--- Not in the index: left over from before the index was evicted or the group removed.
-if redis.call('SISMEMBER', KEYS[2], name) == 0 then redis.call('UNLINK', KEYS[3]) end
-
+-- What is not in the index is left over from before the index was evicted or the group removed: it does not count.
+-- Nothing is written before the head: Redis refuses for want of memory only the first write of a script.
 local held, isFenced = {}, false
-for _, other in ipairs(generations(KEYS[3])) do
+local isIndexed = redis.call('SISMEMBER', KEYS[2], name) == 1
+for _, other in ipairs(isIndexed and generations(KEYS[3]) or {}) do
   held[other] = entryOf(redis.call('HGET', KEYS[3], other))
   isFenced = isFenced or ((held[other].fence or 0) > (entry.fence or 0) and tonumber(other) >= tonumber(generation))
 end

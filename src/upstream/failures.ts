@@ -1,3 +1,4 @@
+import type { PassEnd } from "../fleet/manners.ts";
 import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
 
 /** How far an exchange got: no connection yet, request sent, or answer begun. */
@@ -52,4 +53,24 @@ export function explain(error: unknown, phase: Phase, target: string): UpstreamU
 export function mayRetry(failure: UpstreamUnavailable): boolean {
   if (failure.failure === "reset" || failure.failure === "truncated") return true;
   return failure.failure === "status" && (failure.status === 502 || failure.status === 503);
+}
+
+// A host that does not answer, or breaks off: what is asked for next would fare no better.
+const NOT_THERE: ReadonlySet<UpstreamFailure> = new Set([
+  "connect",
+  "connect-timeout",
+  "first-byte-timeout",
+  "between-bytes-timeout",
+  "whole-timeout",
+  "reset",
+  "truncated",
+]);
+
+/** What a failed request tells those who come after it. */
+export function passEndOf(error: unknown): PassEnd {
+  if (!(error instanceof UpstreamUnavailable)) return { kind: "neither" };
+  const { failure, status, retryAfterMs } = error;
+  if (failure === "rate-limited") return { kind: "rate-limited", retryAfterMs };
+  if (NOT_THERE.has(failure) || (failure === "status" && (status ?? 0) >= 500)) return { kind: "failed" };
+  return { kind: failure === "status" ? "answered" : "neither" };
 }

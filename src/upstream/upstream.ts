@@ -1,12 +1,12 @@
 import type { Dispatcher } from "undici";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
+import type { Manners, MannersState, Pass } from "../fleet/manners.ts";
 import { readAnswer, type GetRequest, type UpstreamAnswer } from "./answer.ts";
 import type { Egress } from "./dispatcher.ts";
 import { discard, exchange, type Exchange } from "./exchange.ts";
-import { mayRetry } from "./failures.ts";
+import { mayRetry, passEndOf } from "./failures.ts";
 import { nextLocation, type Location } from "./redirects.ts";
-import { createRest } from "./rest.ts";
 import { type FileAnswer, readStream, type StreamRequest } from "./stream.ts";
 
 export type { FileAnswer, StreamAnswer, StreamRequest } from "./stream.ts";
@@ -20,6 +20,8 @@ export interface UpstreamOptions {
   /** The whole `User-Agent`: one honest name for all clients (facts/pypi.md §8.24). */
   readonly userAgent: string;
   readonly clock: Clock;
+  /** How this upstream is treated, by all who ask it. */
+  readonly manners: Manners;
   readonly timeouts: {
     /** From the request sent to the head of the answer. */
     readonly firstByteMs: Ms;
@@ -52,14 +54,12 @@ export interface ExchangeReport {
 }
 
 /** How upstream has been doing, for /readyz. */
-export interface UpstreamState {
+export interface UpstreamState extends MannersState {
   /** When an answer of any kind was last complete. */
   readonly lastOkAt: EpochMs | undefined;
   /** The last failed attempt, even where the retry then did better. */
   readonly lastFailure:
     { readonly at: EpochMs; readonly failure: UpstreamFailure; readonly message: string } | undefined;
-  /** Until when nothing is asked because upstream wants to be left alone; undefined when it does not. */
-  readonly pausedUntil: EpochMs | undefined;
 }
 
 /** The PyPI side. */
@@ -96,16 +96,14 @@ interface Attempt {
 
 /** Builds an upstream. Opens no connection by itself. */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { clock, egress, timeouts } = options;
+  const { clock, egress, manners, timeouts } = options;
   const base = new URL(options.baseUrl);
   const basePath = base.pathname.replace(/\/+$/, "");
-  const rest = createRest(clock);
   let lastOkAt: EpochMs | undefined;
   let lastFailure: UpstreamState["lastFailure"];
 
   function refuseUnsent(): void {
     if (options.offline) throw new UpstreamUnavailable("offline", "upstream is not asked: offline");
-    rest.check();
   }
 
   /** The answer's head at the end of its redirects (RFC 9110 §15.4). */
@@ -135,7 +133,6 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 
   function noteFailure(failure: UpstreamUnavailable): void {
     lastFailure = { at: clock.now(), failure: failure.failure, message: failure.message };
-    if (failure.failure === "rate-limited") rest.begin(failure.retryAfterMs);
   }
 
   /** One attempt, told to who counts them. `read` makes an answer of what was opened. */
@@ -145,14 +142,17 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     headers: Record<string, string>,
     read: (opened: Exchange, requestedAt: EpochMs) => Promise<T> | T,
   ): Promise<T> {
+    const pass = await manners.enter(Math.max(0, attempt.deadlineAt - clock.now()));
     const requestedAt = clock.now();
     try {
       const opened = await open(attempt, { origin: base.origin, path: basePath + path }, headers);
       const answer = await read(opened, requestedAt);
       lastOkAt = clock.now();
       report(attempt, requestedAt, answer);
+      endWith(answer, pass);
       return answer;
     } catch (error) {
+      pass.end(passEndOf(error));
       if (!(error instanceof UpstreamUnavailable)) throw error;
       noteFailure(error);
       report(attempt, requestedAt, error);
@@ -167,7 +167,12 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       return await run({ dispatcher: egress.pooled, retried: false, deadlineAt });
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable) || !mayRetry(error)) throw error;
-      return egress.onFreshConnection((dispatcher) => run({ dispatcher, retried: true, deadlineAt }));
+      // The breaker may have opened on this very failure: then it is what there is to tell.
+      return await egress
+        .onFreshConnection((dispatcher) => run({ dispatcher, retried: true, deadlineAt }))
+        .catch((second: unknown) => {
+          throw isRefusal(second) ? error : second;
+        });
     }
   }
 
@@ -175,12 +180,16 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (!ORIGIN_FORM.test(path)) throw new TypeError("a path must begin with / and be percent-encoded");
   }
 
-  /** A body that fails while it is read is no matter of this attempt any more, but of /readyz. */
-  function watchBody(answer: FileAnswer): void {
-    if (answer.kind !== "stream") return;
+  /** What is still to come of a body counts as under way; that it then fails is no matter of this attempt any more. */
+  function endWith(answer: Answered, pass: Pass): void {
+    if (answer.kind !== "stream") {
+      pass.end({ kind: "answered" });
+      return;
+    }
     answer.body.once("error", (error) => {
       if (error instanceof UpstreamUnavailable) noteFailure(error);
     });
+    answer.body.once("close", () => pass.end({ kind: "answered" }));
   }
 
   return {
@@ -206,18 +215,20 @@ export function createUpstream(options: UpstreamOptions): Upstream {
           headers,
           (opened, requestedAt) => readStream(opened, request, requestedAt),
         );
-      const answer =
-        request.onFreshConnection === true
-          ? await egress.onFreshConnection((dispatcher) =>
-              run({ dispatcher, retried: true, deadlineAt: clock.now() + timeouts.wholeMs }),
-            )
-          : await withRetry(run);
-      watchBody(answer);
-      return answer;
+      return request.onFreshConnection === true
+        ? egress.onFreshConnection((dispatcher) =>
+            run({ dispatcher, retried: true, deadlineAt: clock.now() + timeouts.wholeMs }),
+          )
+        : withRetry(run);
     },
-    state: () => ({ lastOkAt, lastFailure, pausedUntil: rest.until() }),
+    state: () => ({ lastOkAt, lastFailure, ...manners.state() }),
     close: () => egress.close(),
   };
+}
+
+/** Not upstream's answer, but ours to the wish to ask it. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof UpstreamUnavailable && (error.failure === "breaker" || error.failure === "busy");
 }
 
 // RFC 9112 §3.2.1. Anything else would not arrive as it was meant.

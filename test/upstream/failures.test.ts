@@ -337,7 +337,12 @@ describe("state", () => {
   it("tells of the last answer and the last failure", async () => {
     const { fake, upstream, clock } = await startPair();
     fake.project("django");
-    expect(upstream.state()).toEqual({ lastOkAt: undefined, lastFailure: undefined, pausedUntil: undefined });
+    expect(upstream.state()).toEqual({
+      lastOkAt: undefined,
+      lastFailure: undefined,
+      pausedUntil: undefined,
+      breaker: "closed",
+    });
     await upstream.get("/pypi/absent/json", JSON_GET);
     const { lastOkAt } = upstream.state();
     expect(lastOkAt).toBeLessThanOrEqual(clock.now());
