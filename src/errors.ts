@@ -4,26 +4,34 @@ import type { Ms } from "./clock.ts";
  * Why upstream gave no usable answer. Each is a stable word for logs, metrics, `Cache-Status` detail and the
  * JSON error that a client sees.
  */
-export type UpstreamFailure =
-  | "offline" // LARDER_OFFLINE: upstream is not asked at all
-  | "connect" // refused, unreachable, name not found, TLS failed
-  | "connect-timeout"
-  | "first-byte-timeout"
-  | "between-bytes-timeout"
-  | "whole-timeout"
-  | "reset" // the connection broke before or within the answer
-  | "truncated" // fewer or more bytes than announced
-  | "too-large"
-  | "status" // 5xx, or any status that is no answer to a read
-  | "breaker" // upstream has failed so often in a row that it is not asked for a moment
-  | "busy" // no place among the requests under way, of all nodes, came free in time
-  | "rate-limited" // 429, or 503 with Retry-After: and all requests until that time has passed
-  | "not-json" // HTML with status 200, or a body that is not one JSON object
-  | "wrong-bytes" // a file whose BLAKE2b-256 is not the one in its path
-  | "not-html" // a page that is none of the Simple API, such as a challenge or an error with status 200
-  | "hash-mismatch" // bytes that are not those which the index announces
-  | "bad-coding" // gzip that does not decode, or a coding nobody asked for
-  | "redirects"; // more redirects than a sane upstream has
+const UPSTREAM_FAILURES = [
+  "offline", // LARDER_OFFLINE: upstream is not asked at all
+  "connect", // refused, unreachable, name not found, TLS failed
+  "connect-timeout",
+  "first-byte-timeout",
+  "between-bytes-timeout",
+  "whole-timeout",
+  "reset", // the connection broke before or within the answer
+  "truncated", // fewer or more bytes than announced
+  "too-large",
+  "status", // 5xx, or any status that is no answer to a read
+  "breaker", // upstream has failed so often in a row that it is not asked for a moment
+  "busy", // no place among the requests under way, of all nodes, came free in time
+  "rate-limited", // 429, or 503 with Retry-After: and all requests until that time has passed
+  "not-json", // HTML with status 200, or a body that is not one JSON object
+  "wrong-bytes", // a file whose BLAKE2b-256 is not the one in its path
+  "not-html", // a page that is none of the Simple API, such as a challenge or an error with status 200
+  "hash-mismatch", // bytes that are not those which the index announces
+  "bad-coding", // gzip that does not decode, or a coding nobody asked for
+  "redirects", // more redirects than a sane upstream has
+] as const;
+
+export type UpstreamFailure = (typeof UPSTREAM_FAILURES)[number];
+
+/** Whether a word is one of these. */
+export function isUpstreamFailure(word: unknown): word is UpstreamFailure {
+  return UPSTREAM_FAILURES.some((failure) => failure === word);
+}
 
 /**
  * Upstream could not be asked, or what it said cannot be trusted. Serve stale if held; else 503.

@@ -1,10 +1,18 @@
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
+import type { Fleet } from "../fleet/fleet.ts";
 import type { Awaitable, Head, Store } from "../store/store.ts";
 import type { CacheStatus, ForwardReason } from "./cache-status.ts";
 import { Collapse, type Flight } from "./collapse.ts";
-import { type Filled, fill, type OnLowerGeneration, type Resource } from "./fill.ts";
+import {
+  type FillAloneOptions,
+  fillAlone,
+  type Filled,
+  type OnLowerGeneration,
+  type Resource,
+} from "./fill.ts";
 import { type Lifetimes, mayServeStale, remainingMs, reuse } from "./freshness.ts";
+import { leasedFill } from "./leased-fill.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
 import { Tiers } from "./tiers.ts";
 
@@ -54,7 +62,15 @@ export interface CacheOptions {
   /** Told of each forward that failed, once, whoever waits for it: for which key, and why. */
   readonly onFailure: (key: string, error: unknown) => void;
   readonly onLowerGeneration: OnLowerGeneration;
+  readonly fleet: Pick<Fleet, "isShared" | "leases" | "news">;
+  /** How long memory is served, at most, without a look at what other nodes have stored. */
+  readonly coherenceMs: Ms;
+  /** How long one waits for another node that is asking upstream for the same, before it asks itself. */
+  readonly followMs: Ms;
 }
+
+// A node that dies is missed after so long, and one that lives renews its lease three times in it.
+const LEASE_MS: Ms = 3_000;
 
 // After upstream was asked in vain, what is held goes out without asking for so long: a client that installs sixty
 // packages must not wait out its patience for each request of each.
@@ -74,8 +90,14 @@ export class Cache {
 
   constructor(options: CacheOptions) {
     this.#options = options;
-    this.#tiers = new Tiers(options.memory, options.store);
-    this.#flights = new Collapse(options.clock);
+    const { memory, store, clock, fleet, coherenceMs } = options;
+    this.#tiers = new Tiers(memory, store, clock, {
+      everyMs: fleet.isShared ? coherenceMs : Number.POSITIVE_INFINITY,
+    });
+    this.#flights = new Collapse(clock);
+    fleet.news.subscribe((item) => {
+      if (item.kind === "changed" || item.kind === "purged") this.#tiers.doubt(item.group);
+    });
   }
 
   /**
@@ -86,6 +108,7 @@ export class Cache {
     const found = this.#tiers.find(resource.group, resource.name);
     if (found === undefined || found.held.entry.digest === ask.lostDigest)
       return this.#lookInStore(resource, ask);
+    if (!this.#tiers.isCoherent(found)) return this.#compareWithStore(resource, ask);
     return this.#decide(resource, ask, found);
   }
 
@@ -123,6 +146,12 @@ export class Cache {
     return await this.#decide(resource, ask, found);
   }
 
+  async #compareWithStore(resource: Resource, ask: Ask): Promise<Answer> {
+    const found = await this.#tiers.compare(resource.group, resource.name);
+    if (found === undefined) return await this.#lookInStore(resource, ask); // evicted meanwhile
+    return await this.#decide(resource, ask, found);
+  }
+
   #decide(resource: Resource, ask: Ask, found: HeldWithHead): Awaitable<Answer> {
     const now = this.#options.clock.now();
     const lifetimes = this.#lifetimesOf(resource);
@@ -132,7 +161,7 @@ export class Cache {
       : reuse(found.held.entry, found.head, lifetimes, now, ask.noCache);
     if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
-      if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, found);
+      if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, ask, found);
       return this.#hit(resource, found);
     }
     if (this.#wasAskedInVain(resource, now) && this.#mayServeStale(resource, found)) {
@@ -146,30 +175,32 @@ export class Cache {
     return { ...found, ttlMs, status: { kind: "hit", ttlMs, detail } };
   }
 
-  #validateBehind(resource: Resource, found: HeldWithHead): void {
+  #validateBehind(resource: Resource, ask: Ask, found: HeldWithHead): void {
     if (this.#flights.isUp(flightKey(resource))) return;
-    this.#fly(resource, found).result.catch(() => undefined); // #fill has reported it
+    this.#fly(resource, ask, found).result.catch(() => undefined); // #fill has reported it
   }
 
   async #forward(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Promise<Answer> {
-    const flight = this.#fly(resource, found);
-    const { collapsed } = flight;
+    const flight = this.#fly(resource, ask, found);
     const fwd = this.#forwardReason(resource, ask, found);
     const standIn = found !== undefined && this.#mayServeStale(resource, found) ? found : undefined;
     try {
       const filled = standIn === undefined ? await flight.result : await this.#withPatience(flight);
       if (filled !== undefined) {
         const { fwdStatus, stored, isKept } = filled;
+        const collapsed = flight.collapsed || filled.isFollowed;
         const detail = isKept ? "lower-generation" : undefined;
         return this.#forwarded(resource, filled, { fwd, fwdStatus, stored, collapsed, detail });
       }
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable)) throw error;
+      const { collapsed } = flight;
       const outcome = { fwd, fwdStatus: error.status, stored: false, collapsed, detail: error.failure };
       if (standIn !== undefined) return this.#forwarded(resource, standIn, outcome);
       throw new Unanswered(error, { kind: "forward", ...outcome, ttlMs: undefined });
     }
     if (standIn === undefined) throw new Error("patience without anything to stand in");
+    const { collapsed } = flight;
     const outcome = { fwd, fwdStatus: undefined, stored: false, collapsed, detail: "patience" };
     return this.#forwarded(resource, standIn, outcome);
   }
@@ -219,20 +250,16 @@ export class Cache {
     return at !== undefined && now >= at && now - at < ASKED_IN_VAIN_MS;
   }
 
-  #fly(resource: Resource, found: HeldWithHead | undefined): Flight<Filled> {
-    return this.#flights.join(flightKey(resource), () => this.#fill(resource, found));
+  #fly(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Flight<Filled> {
+    return this.#flights.join(flightKey(resource), () => this.#fill(resource, ask, found));
   }
 
-  async #fill(resource: Resource, found: HeldWithHead | undefined): Promise<Filled> {
-    const { clock, lowerAfterMs, onLowerGeneration } = this.#options;
+  async #fill(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Promise<Filled> {
+    const { fleet } = this.#options;
     try {
-      const filled = await fill(resource, found, {
-        tiers: this.#tiers,
-        clock,
-        lowerAfterMs,
-        onLowerGeneration,
-        token: clock.now() * 1_000,
-      });
+      const filled = fleet.isShared
+        ? await this.#fillWithOthers(resource, ask, found)
+        : await fillAlone(resource, found, this.#fillOptions());
       // What is stale on arrival (an upstream that is itself a cache) would be asked for with each request.
       const isStale = this.#lifetimesOf(resource).freshMs > 0 && this.#remainingMs(resource, filled) <= 0;
       const isInVain = filled.isKept || isStale;
@@ -244,6 +271,27 @@ export class Cache {
       this.#options.onFailure(flightKey(resource), error);
       throw error;
     }
+  }
+
+  async #fillWithOthers(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Promise<Filled> {
+    const { clock, fleet, followMs } = this.#options;
+    const filled = await leasedFill(resource, found, {
+      ...this.#fillOptions(),
+      leases: fleet.leases,
+      leaseMs: LEASE_MS,
+      followMs,
+      lostDigest: ask.lostDigest,
+      isFresh: ({ held, head }) => {
+        return reuse(held.entry, head, this.#lifetimesOf(resource), clock.now(), ask.noCache) === "fresh";
+      },
+    });
+    if (filled.isChanged) fleet.news.publish({ kind: "changed", group: resource.group });
+    return filled;
+  }
+
+  #fillOptions(): FillAloneOptions {
+    const { clock, lowerAfterMs, onLowerGeneration } = this.#options;
+    return { tiers: this.#tiers, clock, lowerAfterMs, onLowerGeneration };
   }
 
   #noteInVain(resource: Resource): void {

@@ -20,11 +20,15 @@ export interface Resource {
 
 /** What a forward brought. */
 export interface Filled extends HeldWithHead {
-  /** Upstream's status, 304 included. */
-  readonly fwdStatus: number;
+  /** Upstream's status, 304 included; undefined where another node asked. */
+  readonly fwdStatus: number | undefined;
   readonly stored: boolean;
   /** Upstream's answer was of a lower generation than what is held, which stays. */
   readonly isKept: boolean;
+  /** Another node asked, and this is what he stored (RFC 9211 §2.7, collapsed). */
+  readonly isFollowed: boolean;
+  /** Others that hold something of the group should look at the store again: more than a confirmation came of it. */
+  readonly isChanged: boolean;
 }
 
 /** Told that upstream answered with a lower generation than the one known. */
@@ -43,6 +47,18 @@ export interface FillOptions {
   readonly onLowerGeneration: OnLowerGeneration;
   /** Of the lease under which upstream is asked: see `Lease.token`. */
   readonly token: number;
+}
+
+/** What a fill needs where nobody else asks for the same. */
+export type FillAloneOptions = Omit<FillOptions, "token">;
+
+/** One forward without a lease: its token is the present instant, as that of a lease would be. */
+export function fillAlone(
+  resource: Resource,
+  found: HeldWithHead | undefined,
+  options: FillAloneOptions,
+): Promise<Filled> {
+  return fill(resource, found, { ...options, token: options.clock.now() * 1_000 });
 }
 
 // Someone else's newer answer may come in between reading and writing; more than a few times in a row is no race.
@@ -84,15 +100,18 @@ export async function fill(
     const newer = await tiers.reread(group, name);
     // A 304 confirms the bytes that were asked about, and no others that somebody has stored since.
     if (loaded.kind === "not-modified" && newer.found && !isSameBody(newer.found, found)) {
-      return { ...newer.found, fwdStatus: 304, stored: false, isKept: false };
+      return { ...newer.found, ...NOTHING_STORED, fwdStatus: 304 };
     }
     if (settled.entry !== undefined && newer.found && isFenced(newer.found.held.entry, settled.entry)) {
-      return { ...newer.found, fwdStatus: fwdStatusOf(loaded), stored: false, isKept: false };
+      return { ...newer.found, ...NOTHING_STORED, fwdStatus: fwdStatusOf(loaded) };
     }
     known = newer.head;
     held = newer.found ?? held;
   }
 }
+
+/** Of a forward that changed nothing. */
+export const NOTHING_STORED = { stored: false, isKept: false, isFollowed: false, isChanged: false } as const;
 
 function fwdStatusOf(loaded: Loaded): number {
   if (loaded.kind === "negative") return loaded.status;
@@ -130,12 +149,13 @@ function take(
   if (entry === undefined) {
     if (found === undefined) throw new Error("kept what is not held");
     tiers.holdHead(found.held.entry.group, head);
-    return { held: found.held, head, fwdStatus, stored: false, isKept: true };
+    return { held: found.held, head, ...NOTHING_STORED, fwdStatus, isKept: true };
   }
   const isLowered = settled.surprise === "lowered";
   const held = tiers.hold(head, entry, body ?? found?.held.body, isLowered);
   if (alias !== undefined) tiers.hold(head, alias, undefined, isLowered);
-  return { ...held, fwdStatus, stored: written, isKept: false };
+  const isChanged = loaded.kind !== "not-modified";
+  return { ...held, ...NOTHING_STORED, fwdStatus, stored: written, isChanged };
 }
 
 function tellOfSurprise(

@@ -1,3 +1,4 @@
+import type { EpochMs } from "../clock.ts";
 import type { Entry, Head } from "../store/store.ts";
 
 /** A response ready to be sent: nothing about it is computed per request but its age. */
@@ -16,6 +17,8 @@ export interface Held {
   readonly body: Buffer | undefined;
   /** By whatever tells one representation of this entry from another: coding, base URL. */
   readonly representations: ReadonlyMap<string, Representation>;
+  /** When it was last known to be what the store has. */
+  readonly checkedAt: EpochMs;
 }
 
 /** What memory holds of one name. */
@@ -26,7 +29,12 @@ export interface HeldWithHead {
 
 interface Slot {
   readonly group: Group;
-  held: { entry: Entry; body: Buffer | undefined; representations: Map<string, Representation> };
+  held: {
+    entry: Entry;
+    body: Buffer | undefined;
+    representations: Map<string, Representation>;
+    checkedAt: EpochMs;
+  };
   bytes: number;
   used: boolean;
 }
@@ -81,7 +89,7 @@ export class Memory {
   }
 
   /** Takes in what was stored or read. An entry that says the same body keeps what was made ready of it. */
-  put(head: Head, entry: Entry, body: Buffer | undefined): Held {
+  put(head: Head, entry: Entry, body: Buffer | undefined, now: EpochMs): Held {
     const group = this.#group(entry.group, head);
     const before = group.slots.get(entry.name);
     const same =
@@ -90,6 +98,7 @@ export class Memory {
       entry,
       body: body ?? (same ? before.held.body : undefined),
       representations: same ? before.held.representations : new Map<string, Representation>(),
+      checkedAt: now,
     };
     if (before !== undefined) this.#drop(before);
     const slot: Slot = { group, held, bytes: OVERHEAD_BYTES + (held.body?.length ?? 0), used: false };
@@ -108,6 +117,22 @@ export class Memory {
   setHead(groupName: string, head: Head): void {
     const group = this.#groups.get(groupName);
     if (group !== undefined) group.head = head;
+  }
+
+  /** The entry held under exactly this name, alias or not, without counting as a use. */
+  peek(groupName: string, name: string): Entry | undefined {
+    return this.#groups.get(groupName)?.slots.get(name)?.held.entry;
+  }
+
+  /** Notes that what is held under this name is what the store has, or that the store cannot be asked. */
+  noteChecked(groupName: string, name: string, at: EpochMs): void {
+    const slot = this.#groups.get(groupName)?.slots.get(name);
+    if (slot !== undefined) slot.held.checkedAt = at;
+  }
+
+  /** Has all that is held of a group compared with the store before it is served again. */
+  doubt(groupName: string): void {
+    for (const slot of this.#groups.get(groupName)?.slots.values() ?? []) slot.held.checkedAt = 0;
   }
 
   /** Keeps the stored body of an entry, where that entry is still held. */

@@ -1,22 +1,60 @@
-import type { EpochMs } from "../clock.ts";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
 import type { Awaitable, Change, Entry, Found, Head, Store, Written } from "../store/store.ts";
 import { isIntact } from "./intact.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
 import { NO_HEAD } from "./settle.ts";
 
+/** How memory is kept true to a store that others write to as well. */
+export interface Coherence {
+  /** What memory holds is compared with the store at the latest so long after the last time; Infinity for never. */
+  readonly everyMs: Ms;
+}
+
 /** Memory above the store, as one place to look. The store never fails here: its guard makes a broken one a cold one. */
 export class Tiers {
   readonly #memory: Memory;
   readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #coherence: Coherence;
 
-  constructor(memory: Memory, store: Store) {
+  constructor(memory: Memory, store: Store, clock: Clock, coherence: Coherence) {
     this.#memory = memory;
     this.#store = store;
+    this.#clock = clock;
+    this.#coherence = coherence;
   }
 
   /** What memory holds under this name. */
   find(group: string, name: string): HeldWithHead | undefined {
     return this.#memory.find(group, name);
+  }
+
+  /** Whether what memory holds may be served without a look at the store, where others may have stored newer. */
+  isCoherent({ held }: HeldWithHead): boolean {
+    const sinceMs = this.#clock.now() - held.checkedAt;
+    return sinceMs < this.#coherence.everyMs && sinceMs >= 0; // negative: the clock was set back
+  }
+
+  /**
+   * What memory and store hold together under a name that memory holds. What the store does not have, or cannot be asked
+   * for, stays as it is in memory: only what somebody stored later replaces it.
+   */
+  async compare(group: string, name: string): Promise<HeldWithHead | undefined> {
+    const read = await this.#store.read(group, name);
+    const known = this.#memory.head(group);
+    if (read.head !== undefined && known !== undefined)
+      this.#memory.setHead(group, laterHead(known, read.head));
+    const found = read.entry === undefined ? undefined : await this.#remember(read);
+    if (found !== undefined) return found;
+    const held = this.#memory.find(group, name);
+    for (const each of [name, held?.held.entry.name ?? name])
+      this.#memory.noteChecked(group, each, this.#clock.now());
+    return held;
+  }
+
+  /** Has all that memory holds of a group compared with the store before it is served again. */
+  doubt(group: string): void {
+    this.#memory.doubt(group);
   }
 
   /** What the store holds under this name, taken into memory. */
@@ -60,7 +98,7 @@ export class Tiers {
     // Two answers of one group may end at once, and where the store fails nobody else has merged their heads.
     const known = this.#memory.head(entry.group);
     const newest = !isLowered && known !== undefined && known.generation > head.generation ? known : head;
-    return { held: this.#memory.put(newest, entry, body), head: newest };
+    return { held: this.#memory.put(newest, entry, body, this.#clock.now()), head: newest };
   }
 
   /** Takes into memory what an answer of upstream made of a group. */
@@ -92,18 +130,33 @@ export class Tiers {
     // A head may have been evicted above its entry: the entry's own generation is what is known then.
     const read = found.head ?? { ...NO_HEAD, generation: entry.generation };
     const head = laterHead(this.#memory.head(entry.group), read);
-    const held = this.#memory.put(head, entry, undefined);
-    if (entry.aliasOf === undefined) return { held, head };
-    const target = await this.#store.read(entry.group, entry.aliasOf);
+    const held = this.#take(head, entry);
+    const { aliasOf } = held.entry;
+    if (aliasOf === undefined) return { held, head };
+    const target = await this.#store.read(entry.group, aliasOf);
     if (target.entry === undefined || target.entry.aliasOf !== undefined) return undefined;
-    if (target.entry.generation !== entry.generation) return undefined;
-    return { held: this.#memory.put(head, target.entry, undefined), head };
+    if (target.entry.generation !== held.entry.generation) return undefined;
+    return { held: this.#take(head, target.entry), head };
   }
+
+  /** Takes an entry of the store into memory, unless what memory holds is of later: the store may have failed to take it. */
+  #take(head: Head, entry: Entry): Held {
+    const now = this.#clock.now();
+    const known = this.#memory.peek(entry.group, entry.name);
+    const isLater = known !== undefined && isStoredLater(known, entry, head.generation);
+    return this.#memory.put(head, isLater ? known : entry, undefined, now);
+  }
+}
+
+/** Whether an answer was asked for later than another, or is of a newer generation that the head still knows of. */
+function isStoredLater(known: Entry, read: Entry, headGeneration: number): boolean {
+  if (known.generation === read.generation) return known.fence > read.fence;
+  return known.generation > read.generation && known.generation <= headGeneration;
 }
 
 /** The head that knows more: a read that was overtaken by an answer must not bring back what it knew. */
 function laterHead(known: Head | undefined, read: Head): Head {
-  if (known === undefined) return read;
+  if (known === undefined || read.generation > known.generation) return read;
   return lastHeardAt(read) >= lastHeardAt(known) ? read : known;
 }
 

@@ -89,6 +89,9 @@ export function compose(
     lifetimes: config,
     patienceMs: config.patienceMs,
     lowerAfterMs: config.lowerSerialMs,
+    fleet,
+    coherenceMs: config.coherenceMs,
+    followMs: config.followMs,
     onFailure: (key, error) => {
       if (!(error instanceof Unannounced)) log.warn({ key, ...toldOf(error) }, "upstream gave no answer");
     },

@@ -53,6 +53,8 @@ export interface Config {
   readonly patienceMs: Ms;
   readonly noCacheAfterMs: Ms;
   readonly lowerSerialMs: Ms;
+  readonly coherenceMs: Ms;
+  readonly followMs: Ms;
   readonly memoryBytes: number;
   readonly diskBytes: number;
   readonly maxDocumentBytes: number;
@@ -253,6 +255,22 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     fallback: "24h",
     help: "how long upstream must keep answering with a lower serial before it is believed",
     reason: "a purge lost by PyPI's CDN lasts at most 24h",
+  },
+  coherenceMs: {
+    env: "LARDER_COHERENCE",
+    kind: duration({ max: MINUTE }),
+    fallback: "5s",
+    help:
+      "how long, at most, a larder that is not alone serves from memory without a look at what others have stored; they " +
+      "tell it at once where they can",
+    reason: "one small read of the store in so long for what is asked for all the time; nobody notices 5s",
+  },
+  followMs: {
+    env: "LARDER_LEASE_WAIT",
+    kind: timer,
+    fallback: "8s",
+    help: "longest wait for another worker or larder that is asking upstream for the same, before asking too",
+    reason: "clients give up after 10s to 15s; one that dies is missed after 3s",
   },
   memoryBytes: {
     env: "LARDER_MEMORY",

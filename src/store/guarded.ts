@@ -6,7 +6,7 @@ import {
   type Change,
   type Entry,
   type Found,
-  NOTHING_FOUND,
+  SILENT,
   type Store,
   type StoreSize,
   type Written,
@@ -64,7 +64,7 @@ export function guard(store: Store, options: GuardOptions): GuardedStore {
 
   return {
     read: (group, name) =>
-      reading.call(budgetMs, group, (): Awaitable<Found> => store.read(group, name), NOTHING_FOUND),
+      reading.call(budgetMs, group, (): Awaitable<Found> => store.read(group, name), SILENT),
     readBody: (entry: Entry) =>
       reading.call(
         budgetMs + transferMs(entry.bytes),

@@ -60,9 +60,12 @@ export interface Head {
 export interface Found {
   readonly head: Head | undefined;
   readonly entry: Entry | undefined;
+  /** The store could not be asked (its guard survived that): this says nothing of what it holds. */
+  readonly isSilent?: true;
 }
 
-export const NOTHING_FOUND: Found = { head: undefined, entry: undefined };
+/** The answer of a store that cannot be asked. */
+export const SILENT: Found = { head: undefined, entry: undefined, isSilent: true };
 
 /** One change of a group, applied whole or not at all. */
 export interface Change {

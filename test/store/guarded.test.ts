@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { StoreUnavailable } from "../../src/errors.ts";
 import { type GuardedStore, guard } from "../../src/store/guarded.ts";
-import { type Found, NOTHING_FOUND, type Store, type Written } from "../../src/store/store.ts";
+import { type Found, SILENT, type Store, type Written } from "../../src/store/store.ts";
 import { TestClock } from "../support/clock.ts";
 import { changeOf, entryOf, headOf, T0 } from "./entries.ts";
 
@@ -86,7 +86,7 @@ describe.each(["broken", "rejecting", "hanging"] as const)("a guarded store that
   });
 
   it("finds nothing, writes nothing and throws nothing", async () => {
-    expect(await after(store.read("group", "json"))).toEqual(NOTHING_FOUND);
+    expect(await after(store.read("group", "json"))).toEqual(SILENT);
     expect(await after(store.write(change))).toBe("failed");
     await after(store.touch([]));
     expect(inner.calls).toEqual(["read", "write", "touch"]);
@@ -98,16 +98,16 @@ describe.each(["broken", "rejecting", "hanging"] as const)("a guarded store that
 
   it("is left alone for a second, then tried by one call at a time", async () => {
     await after(store.read("group", "json"));
-    expect(store.read("group", "json")).toBe(NOTHING_FOUND);
+    expect(store.read("group", "json")).toBe(SILENT);
     clock.advance(SKIP_MS - 1);
-    expect(store.read("group", "json")).toBe(NOTHING_FOUND);
+    expect(store.read("group", "json")).toBe(SILENT);
     expect(inner.calls).toHaveLength(1);
     clock.advance(1);
     const probe = store.read("group", "json");
-    expect(store.read("group", "json")).toBe(NOTHING_FOUND);
+    expect(store.read("group", "json")).toBe(SILENT);
     await after(probe);
     expect(inner.calls).toHaveLength(2);
-    expect(store.read("group", "json")).toBe(NOTHING_FOUND);
+    expect(store.read("group", "json")).toBe(SILENT);
     expect(inner.calls).toHaveLength(2);
   });
 

@@ -91,7 +91,7 @@ describe.skipIf(redisServer === "")("the guarded Redis store lives on", () => {
 
   it("when a key of its own holds something else", async () => {
     await redis.command("SET", key("odd", "head"), "not a hash");
-    expect(await store.read("odd", "geheim")).toEqual({ head: undefined, entry: undefined });
+    expect(await store.read("odd", "geheim")).toMatchObject({ head: undefined, entry: undefined });
     expect(await store.write(changeOf("odd", "geheim", 1, Buffer.from("x")))).toBe("failed");
     expect(survived.map(({ what }) => what)).toEqual(["store: read", "store: write"]);
     // ioredis hangs the command, arguments and all, onto its errors.
