@@ -67,3 +67,8 @@ export class ConfigError extends Error {
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
 }
+
+/** Another process of this larder did not answer: it is gone, too slow, or failed at it. */
+export class Unanswered extends Error {
+  override readonly name = "Unanswered";
+}
