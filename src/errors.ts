@@ -72,3 +72,8 @@ export class StoreUnavailable extends Error {
 export class Unanswered extends Error {
   override readonly name = "Unanswered";
 }
+
+/** A worker has said why larder cannot start: there is nothing left to say. */
+export class AlreadyTold extends Error {
+  override readonly name = "AlreadyTold";
+}
