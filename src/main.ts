@@ -24,7 +24,10 @@ async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
       signals += 1;
-      if (signals === 1) return stop(false);
+      if (signals === 1) {
+        stop(false);
+        return;
+      }
       // A second signal is from someone who does not want to wait.
       larder.kill?.();
       process.exit(130);

@@ -61,21 +61,37 @@ function tell(event: PoolEvent, log: Log, metrics: MetricsSum): void {
   const { id: worker, pid: workerPid, ...more } = { id: undefined, pid: undefined, ...rest };
   const told = { worker, workerPid, ...more };
   switch (kind) {
-    case "up":
-      return log.info(told, "a worker takes requests");
+    case "up": {
+      log.info(told, "a worker takes requests");
+      return;
+    }
     case "lost":
       metrics.replaced("lost");
-      return log.error(told, "a worker was lost, and is replaced");
+      {
+        log.error(told, "a worker was lost, and is replaced");
+        return;
+      }
     case "drained":
       if (event.isReplaced) metrics.replaced("rolled");
-      return log.info(told, "a worker has ended");
-    case "killed":
-      return log.error(told, "a worker did not do as it was told in time, and is killed");
-    case "rolling":
-      return log.info("workers are replaced one by one");
-    case "rolled":
-      return log.info("workers have been replaced");
-    case "roll-failed":
-      return log.error(told, "a new worker did not come up: the old ones go on");
+      {
+        log.info(told, "a worker has ended");
+        return;
+      }
+    case "killed": {
+      log.error(told, "a worker did not do as it was told in time, and is killed");
+      return;
+    }
+    case "rolling": {
+      log.info("workers are replaced one by one");
+      return;
+    }
+    case "rolled": {
+      log.info("workers have been replaced");
+      return;
+    }
+    case "roll-failed": {
+      log.error(told, "a new worker did not come up: the old ones go on");
+      return;
+    }
   }
 }

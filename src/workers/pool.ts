@@ -204,7 +204,6 @@ export class Pool {
     const next = this.#launch("trial");
     const started = await next.started;
     if (started !== "up") return { id: next.process.id, ...started };
-    if (this.#isClosing) return undefined;
     // It may have died meanwhile, and have been replaced for that.
     const surplus = this.#isThere(old) ? old : this.#staying() > this.#options.count ? next : undefined;
     if (surplus === undefined) return undefined;

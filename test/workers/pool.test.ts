@@ -11,7 +11,7 @@ class FakeWorker implements WorkerProcess {
   state: "starting" | "up" | "draining" | "ended" = "starting";
   lingers: boolean | undefined;
   #begin = (): void => undefined;
-  #end = (_: WorkerEnd): void => undefined;
+  #end: (end: WorkerEnd) => void = () => undefined;
 
   constructor(id: number) {
     this.id = id;
