@@ -77,3 +77,13 @@ export class ConfigError extends Error {
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
 }
+
+/** Another process of this larder did not answer: it is gone, too slow, or failed at it. */
+export class Unanswered extends Error {
+  override readonly name = "Unanswered";
+}
+
+/** A worker has said why larder cannot start: there is nothing left to say. */
+export class AlreadyTold extends Error {
+  override readonly name = "AlreadyTold";
+}

@@ -1,19 +1,42 @@
+import { systemClock } from "./clock.ts";
 import { compose } from "./compose/compose.ts";
+import { composePrimary } from "./compose/primary.ts";
+import { work } from "./compose/worker.ts";
 import { readConfig } from "./config/config.ts";
-import { ConfigError } from "./errors.ts";
+import { AlreadyTold, ConfigError } from "./errors.ts";
+import { takeSeat } from "./workers/seat.ts";
 
-/** Runs a larder until it is told to stop. The only place that reads the environment and ends the process. */
+/**
+ * Runs a larder until it is told to stop: all of it, the primary of several workers, or one of these. The only place
+ * that reads the environment and ends the process.
+ */
 async function main(): Promise<void> {
-  const larder = compose(readConfig(process.env));
+  const config = readConfig(process.env);
+  const seat = takeSeat(systemClock);
+  const isPrimary = seat === undefined && config.workers > 1;
+  const larder = isPrimary ? composePrimary(config) : compose(config, systemClock, undefined, seat);
+
   let stopping: Promise<void> | undefined;
+  const stop = (lingers: boolean): void => {
+    stopping ??= larder.close(lingers).then(() => process.exit(0), fail);
+  };
+  let signals = 0;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
+      signals += 1;
+      if (signals === 1) {
+        stop(false);
+        return;
+      }
       // A second signal is from someone who does not want to wait.
-      if (stopping !== undefined) process.exit(130);
-      stopping = larder.close().then(() => process.exit(0), fail);
+      larder.kill?.();
+      process.exit(130);
     });
   }
-  await larder.listen();
+  process.on("SIGHUP", () => larder.roll());
+
+  if (seat === undefined) await larder.listen();
+  else await work(seat, () => larder.listen(), stop);
 }
 
 function fail(error: unknown): never {
@@ -21,7 +44,7 @@ function fail(error: unknown): never {
     console.error(
       `larder cannot start with this configuration:\n${error.faults.map((fault) => `  ${fault}`).join("\n")}`,
     );
-  } else {
+  } else if (!(error instanceof AlreadyTold)) {
     console.error("larder cannot go on:", error instanceof Error ? error.message : error);
   }
   process.exit(1);

@@ -22,18 +22,28 @@ import { createServer } from "../routes/server.ts";
 import type { GuardedStore } from "../store/guarded.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { Seat } from "../workers/seat.ts";
 import { drain, every, listen, withinMs } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
 import { filesTarget, openEgress, openUpstream, watchMirrors } from "./outward.ts";
 import { openFleet } from "./fleet.ts";
 import { filesBudget, openIn, openStore } from "./stores.ts";
+import { handOver, sumOfWorkers } from "./worker-metrics.ts";
+import { workersUp } from "./worker.ts";
 
 /** A larder, put together and not yet listening. */
 export interface Larder {
   /** @returns the port that it listens on */
   listen(): Promise<number>;
-  /** Stops taking requests, lets those under way end within `LARDER_SHUTDOWN`, and lets go of everything. */
-  close(): Promise<void>;
+  /**
+   * Stops taking requests, lets those under way end within `LARDER_SHUTDOWN`, and lets go of everything.
+   * @param lingers whether others go on serving: then connections get the time to end by themselves
+   */
+  close(lingers?: boolean): Promise<void>;
+  /** Replaces the workers; here there are none. */
+  roll(): void;
+  /** Ends the workers here and now; absent, where there are none. */
+  readonly kill?: () => void;
 }
 
 // A start does not wait longer for a store that is not there: larder works without.
@@ -45,11 +55,15 @@ const MAX_FILE_WAIT_MS = 9_000;
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;
 
-/** Builds everything, in the order in which it depends on one another; `close` takes it apart in reverse. */
+/**
+ * Builds everything, in the order in which it depends on one another; `close` takes it apart in reverse.
+ * @param seat where this is one of several workers
+ */
 export function compose(
   config: Config,
   clock: Clock = systemClock,
   logTo?: Parameters<typeof createLog>[0]["to"],
+  seat?: Seat,
 ): Larder {
   const isTerminal = process.stdout.isTTY;
   const log = createLog({
@@ -57,8 +71,10 @@ export function compose(
     format: config.logFormat,
     isTerminal,
     ...(logTo && { to: logTo }),
+    ...(seat && { isShared: true, worker: seat.id }),
   });
-  log.info({ config: describeConfig(config) }, "starting");
+  // The primary has said it for all.
+  if (seat === undefined) log.info({ config: describeConfig(config) }, "starting");
 
   // Metrics read their sources when somebody asks, when all of them are there.
   const metrics: Metrics = createMetrics(
@@ -78,7 +94,7 @@ export function compose(
 
   const { store, connected } = openStore(config, clock, log, onSurvived);
   const fleet = openFleet(config, clock);
-  const memory = new Memory(config.memoryBytes);
+  const memory = new Memory(Math.floor(config.memoryBytes / config.workers));
   const egress = openEgress(config);
   const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, fleet.manners("index"));
   const mirrors = watchMirrors(config, clock, egress, log);
@@ -163,6 +179,11 @@ export function compose(
   };
   const serving = { cache, documents, representations, clock, publicBase };
   let draining = false;
+  const workers = seat && workersUp(seat, config.workers);
+  const renderMetrics =
+    seat === undefined
+      ? async () => ({ contentType: metrics.contentType, text: await metrics.render() })
+      : sumOfWorkers(seat, metrics);
   const app = createApp({
     ...serving,
     filesTarget: filesTarget(config, mirrors),
@@ -178,8 +199,8 @@ export function compose(
     },
     version: packageJson.version,
     upstreamUrl: config.upstreamUrl,
-    readiness: () => readiness(draining, store, upstream, filesUpstream, mirrors),
-    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.render() }),
+    readiness: () => ({ ...readiness(draining, store, upstream, filesUpstream, mirrors), ...workers?.() }),
+    metrics: renderMetrics,
     onFault: (error) => log.error({ err: error }, "a fault of larder's own"),
   });
   const server = createServer({
@@ -197,13 +218,16 @@ export function compose(
     listen: async () => {
       await withinMs(clock, CONNECT_PATIENCE_MS, connected);
       const port = await listen(server, config);
-      log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
+      if (seat === undefined)
+        log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
       return port;
     },
-    close: async () => {
+    close: async (lingers = false) => {
       draining = true;
       stopTouching();
-      await drain(server, clock, config.shutdownMs);
+      await drain(server, clock, config.shutdownMs, lingers);
+      // While what they are read from is still there.
+      if (seat !== undefined) await handOver(seat, metrics);
       await mirrors?.close();
       await blobs.close();
       await filesUpstream.close();
@@ -211,7 +235,11 @@ export function compose(
       await cache.touchStore();
       await fleet.close();
       await store.close();
-      log.info("stopped");
+      if (seat === undefined) log.info("stopped");
+    },
+    roll: () => {
+      // A terminal that goes tells all of its processes; a worker is replaced by the primary.
+      if (seat === undefined) log.info("SIGHUP: this larder has no workers to replace, and goes on");
     },
   };
 }

@@ -42,11 +42,24 @@ export function every(clock: Clock, periodMs: number, work: () => Promise<void>)
   };
 }
 
-/** Lets requests under way end, and breaks them after so long. */
-export async function drain(server: LarderServer, clock: Clock, cutOffAfterMs: number): Promise<void> {
+// How long a connection must have been idle before it is closed while other workers go on serving.
+const LINGER_MS = 2_000;
+
+/**
+ * Lets requests under way end, and breaks them after so long.
+ * @param lingers whether idle connections get some time for one more request (at most half of all the time)
+ */
+export async function drain(
+  server: LarderServer,
+  clock: Clock,
+  cutOffAfterMs: number,
+  lingers: boolean,
+): Promise<void> {
   if (!server.http.listening) return;
-  const { drained, cutOff } = server.drain();
-  const cancel = clock.after(cutOffAfterMs, cutOff);
+  const { drained, closeIdle, cutOff } = server.drain();
+  const lingerMs = Math.min(LINGER_MS, cutOffAfterMs / 2);
+  if (!lingers) closeIdle();
+  const cancels = [clock.after(lingerMs, closeIdle), clock.after(cutOffAfterMs, cutOff)];
   await drained;
-  cancel();
+  for (const cancel of cancels) cancel();
 }

@@ -22,6 +22,7 @@ import {
   path,
   size,
   text,
+  workerCount,
   type Kind,
 } from "./values.ts";
 import type { RedisTarget } from "../redis/url.ts";
@@ -70,6 +71,8 @@ export interface Config {
   readonly contact: string | undefined;
   readonly ca: ExtraCa | undefined;
   readonly shutdownMs: Ms;
+  /** 1: this process alone. */
+  readonly workers: number;
   /** May hold credentials: for undici alone, never for a log. */
   readonly httpProxy: string | undefined;
   readonly httpsProxy: string | undefined;
@@ -276,7 +279,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_MEMORY",
     kind: size(),
     fallback: "256MiB",
-    help: "budget of the memory tier, which holds answers ready to send; `0` for none",
+    help: "budget of the memory tier of all workers together, which holds answers ready to send; `0` for none",
     reason: "holds thousands of typical documents and fits a small machine",
   },
   diskBytes: {
@@ -372,6 +375,13 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     fallback: "8s",
     help: "how long running requests may take to end after a signal to stop",
     reason: "Docker kills after 10s; raise both together",
+  },
+  workers: {
+    env: "LARDER_WORKERS",
+    kind: workerCount,
+    fallback: "1",
+    help: "processes that answer on the one port: a number, or `auto` for as many as there are cores",
+    reason: "one core answers thousands of requests a second, and one process is the least to run",
   },
   httpProxy: {
     env: "HTTP_PROXY",

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { Ms } from "../clock.ts";
 
 /** What reading one value came to. */
@@ -123,6 +124,19 @@ export function integerOrUnlimited(min: number, max: number): Kind<number> {
     show: (value) => (value === Number.POSITIVE_INFINITY ? "unlimited" : number.show(value)),
   };
 }
+
+// More than any machine that one would give to a cache has cores.
+const MAX_WORKERS = 256;
+
+/** A number of processes; `auto` is as many as the machine (or the container's share of it) runs at a time. */
+export const workerCount: Kind<number> = {
+  accepts: `a whole number from 1 to ${MAX_WORKERS}, or auto`,
+  parse: (given, readFile) =>
+    given.toLowerCase() === "auto"
+      ? accept(Math.min(MAX_WORKERS, availableParallelism()))
+      : integer(1, MAX_WORKERS).parse(given, readFile),
+  show: String,
+};
 
 /** One of a closed set of words. */
 export function oneOf<const W extends string>(...words: readonly W[]): Kind<W> {

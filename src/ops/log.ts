@@ -1,6 +1,7 @@
 import { destination, pino, stdTimeFunctions, type DestinationStream, type Level, type Logger } from "pino";
 import pretty from "pino-pretty";
 import { redactJsonLine } from "../redact.ts";
+import { WHOLE_LINE_BYTES, wholeLine } from "./whole-line.ts";
 
 export type Log = Logger;
 
@@ -13,6 +14,10 @@ export interface LogOptions {
   readonly isTerminal: boolean;
   /** Where lines go; stdout where absent. */
   readonly to?: DestinationStream;
+  /** Whether other processes write to the same stdout: then no line may be so long that theirs get into it. */
+  readonly isShared?: boolean;
+  /** The number of the worker whose lines these are. */
+  readonly worker?: number;
 }
 
 // What may wait for a stdout that nobody reads: enough for a hiccup, bounded so that it cannot eat the memory.
@@ -23,21 +28,23 @@ const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
  * Credentials are masked in every line, in its message, its members at any depth, and its errors' stacks.
  * JSON is written without holding the event loop; what still waits at the end of the process is flushed then.
  */
-export function createLog({ level, format, isTerminal, to }: LogOptions): Log {
+export function createLog({ level, format, isTerminal, to, isShared = false, worker }: LogOptions): Log {
   const isPretty = format === "pretty" || (format === "auto" && isTerminal);
-  return pino(
+  const log = pino(
     {
       level,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      hooks: { streamWrite: redactJsonLine },
+      hooks: { streamWrite: isShared ? (line) => wholeLine(redactJsonLine(line)) : redactJsonLine },
     },
-    isPretty ? prettyStream(isTerminal, to) : (to ?? stdoutStream()),
+    isPretty ? prettyStream(isTerminal, to) : (to ?? stdoutStream(isShared)),
   );
+  return worker === undefined ? log : log.child({ worker });
 }
 
-function stdoutStream(): DestinationStream {
-  return destination({ dest: 1, sync: false, maxLength: MAX_WAITING_CHARACTERS });
+function stdoutStream(isShared: boolean): DestinationStream {
+  const writes = isShared ? { maxWrite: WHOLE_LINE_BYTES } : {};
+  return destination({ dest: 1, sync: false, maxLength: MAX_WAITING_CHARACTERS, ...writes });
 }
 
 /** Made for the eye, in this thread and at once: a worker thread would lose the last lines before a crash. */

@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Ms } from "../clock.ts";
+import type { MetricsSnapshot } from "./metrics-sum.ts";
 
 interface Size {
   readonly entries: number;
@@ -55,6 +56,8 @@ export interface Metrics {
   readonly contentType: string;
   /** Everything in the text format of Prometheus. Never rejects because of a source: its gauges are left out then. */
   render(): Promise<string>;
+  /** The same, to be summed with that of other processes (metrics-sum.ts). */
+  snapshot(): Promise<MetricsSnapshot>;
 }
 
 // From a memory hit to the longest patience of a client, in seconds.
@@ -84,6 +87,10 @@ export function createMetrics(
     async render() {
       await refreshGauges();
       return registry.metrics();
+    },
+    async snapshot() {
+      await refreshGauges();
+      return registry.getMetricsAsJSON();
     },
   };
 }
@@ -217,16 +224,19 @@ function createGauges(
   const storeUp = new Gauge({
     name: "larder_store_up",
     help: "1 while the store answers, else 0.",
+    aggregator: "min",
     registers,
   });
-  const store = sizeGauges("larder_store", "in the store", registers);
-  const memory = sizeGauges("larder_memory", "in the memory tier", registers);
-  const files = sizeGauges("larder_files", "in the file cache", registers);
+  // Workers share store and files, and each has a memory of its own.
+  const store = sizeGauges("larder_store", "in the store", "max", registers);
+  const memory = sizeGauges("larder_memory", "in the memory tier", "sum", registers);
+  const files = sizeGauges("larder_files", "in the file cache", "max", registers);
   const filling = new Gauge({ name: "larder_files_filling", help: "Files being fetched now.", registers });
   const mirrorHealthy = new Gauge({
     name: "larder_mirror_healthy",
     help: "1 while a mirror answers its probes, else 0.",
     labelNames: ["base"],
+    aggregator: "min",
     registers,
   });
   return async () => {
@@ -251,9 +261,20 @@ interface SizeGauges {
   remove(): void;
 }
 
-function sizeGauges(prefix: string, where: string, registers: Registry[]): SizeGauges {
-  const entries = new Gauge({ name: `${prefix}_entries`, help: `Entries ${where}.`, registers });
-  const bytes = new Gauge({ name: `${prefix}_bytes`, help: `Bytes of bodies ${where}.`, registers });
+/** @param aggregator what becomes of the values of several workers */
+function sizeGauges(
+  prefix: string,
+  where: string,
+  aggregator: "max" | "sum",
+  registers: Registry[],
+): SizeGauges {
+  const entries = new Gauge({ name: `${prefix}_entries`, help: `Entries ${where}.`, aggregator, registers });
+  const bytes = new Gauge({
+    name: `${prefix}_bytes`,
+    help: `Bytes of bodies ${where}.`,
+    aggregator,
+    registers,
+  });
   return {
     set(size) {
       entries.set(size.entries);

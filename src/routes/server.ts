@@ -1,4 +1,5 @@
 import { type IncomingMessage, type Server, createServer as createHttpServer } from "node:http";
+import { Server as NetServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
@@ -28,8 +29,15 @@ const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 /** A server that can be told to end. */
 export interface LarderServer {
   readonly http: Server<typeof IncomingMessage, typeof Outgoing>;
-  /** Takes no more requests, lets those under way end, and breaks them when `cutOff` is called. */
-  drain(): { readonly drained: Promise<void>; readonly cutOff: () => void };
+  /**
+   * Takes no more connections and lets requests under way end. A connection's next request is its last, and idle
+   * connections are closed once `closeIdle` has been called; `cutOff` breaks all that is left.
+   */
+  drain(): {
+    readonly drained: Promise<void>;
+    readonly closeIdle: () => void;
+    readonly cutOff: () => void;
+  };
 }
 
 /** The HTTP server: its door refuses what no route could answer, and the rest goes to the router. */
@@ -53,14 +61,21 @@ export function createServer(options: ServerOptions): LarderServer {
     drain: () => {
       // A client must not send its next request into a connection that is about to close (clients.md rule 25).
       state.isDraining = true;
+      let closesIdle = false;
       for (const outgoing of state.underWay) {
         outgoing.shouldKeepAlive = false;
         // One whose head had gone out before leaves an idle connection behind.
-        outgoing.once("close", () => setImmediate(() => http.closeIdleConnections()));
+        outgoing.once("close", () => setImmediate(() => closesIdle && http.closeIdleConnections()));
       }
-      const drained = new Promise<void>((resolve) => void http.close(() => resolve()));
-      http.closeIdleConnections();
-      return { drained, cutOff: () => http.closeAllConnections() };
+      // That of http.Server would close idle connections now: one whose next request is on its way among them.
+      const drained = new Promise<void>(
+        (resolve) => void NetServer.prototype.close.call(http, () => resolve()),
+      );
+      const closeIdle = (): void => {
+        closesIdle = true;
+        http.closeIdleConnections();
+      };
+      return { drained, closeIdle, cutOff: () => http.closeAllConnections() };
     },
   };
 }

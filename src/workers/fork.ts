@@ -1,0 +1,48 @@
+import cluster from "node:cluster";
+import process from "node:process";
+import { rescueHandover } from "./handover.ts";
+import { DRAIN, LISTENING } from "./ops.ts";
+import type { WorkerEnd, WorkerProcess } from "./pool.ts";
+import { WORKER_ARGUMENT } from "./seat.ts";
+import type { Switchboard } from "./switchboard.ts";
+
+/**
+ * Starts workers, which run the same program as this process does.
+ *
+ * The primary accepts connections and hands them out in turn: so a worker that dies takes with it those that it has,
+ * and none that wait.
+ *
+ * @param onListening told the port that all of them share
+ */
+export function forker(switchboard: Switchboard, onListening: (port: number) => void): () => WorkerProcess {
+  cluster.schedulingPolicy = cluster.SCHED_RR;
+  cluster.setupPrimary({ args: [...process.argv.slice(2), WORKER_ARGUMENT] });
+  const listening = new Map<number, () => void>();
+  switchboard.desk.hear(LISTENING, ({ port }, from) => {
+    onListening(port);
+    listening.get(from)?.();
+    listening.delete(from);
+  });
+  return () => {
+    const worker = cluster.fork();
+    switchboard.connect(worker);
+    rescueHandover(worker);
+    return {
+      id: worker.id,
+      pid: worker.process.pid ?? 0,
+      up: new Promise((resolve) => listening.set(worker.id, resolve)),
+      ended: new Promise((resolve) => {
+        worker.once("exit", (code: number | null, signal: string | null) => {
+          listening.delete(worker.id);
+          resolve(endOf(code, signal));
+        });
+      }),
+      drain: (lingers) => switchboard.tell(worker.id, DRAIN, { lingers }),
+      kill: () => void worker.process.kill("SIGKILL"),
+    };
+  };
+}
+
+function endOf(code: number | null, signal: string | null): WorkerEnd {
+  return { code: code ?? undefined, signal: signal ?? undefined };
+}
