@@ -79,8 +79,8 @@ export class StoreUnavailable extends Error {
 }
 
 /** Another process of this larder did not answer: it is gone, too slow, or failed at it. */
-export class Unanswered extends Error {
-  override readonly name = "Unanswered";
+export class NoReply extends Error {
+  override readonly name = "NoReply";
 }
 
 /** A worker has said why larder cannot start: there is nothing left to say. */

@@ -39,7 +39,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ["routes"],
   "@hono/node-server": ["routes"],
   undici: ["upstream", "mirrors", "compose"],
-  ioredis: ["redis", "store"],
+  ioredis: ["redis", "store", "fleet"],
   "node:sqlite": ["store", "blobs"],
   "hash-wasm": ["blobs"],
   pino: ["ops", "compose"],

@@ -93,7 +93,7 @@ export function compose(
   };
 
   const { store, connected } = openStore(config, clock, log, onSurvived);
-  const fleet = openFleet(config, clock);
+  const fleet = openFleet(config, seat, clock, onSurvived);
   const memory = new Memory(Math.floor(config.memoryBytes / config.workers));
   const egress = openEgress(config);
   const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, fleet.manners("index"));

@@ -3,13 +3,34 @@ import type { Config } from "../config/config.ts";
 import { aloneFleet } from "../fleet/alone.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { MannersLimits } from "../fleet/manners.ts";
+import { redisFleet } from "../fleet/redis-fleet.ts";
+import { workerFleet } from "../fleet/worker-fleet.ts";
+import type { OnSurvived } from "../store/survived.ts";
+import type { Seat } from "../workers/seat.ts";
 
 // What may go at once, in seconds of the rate: a farm that starts cold, or an installation with many dependencies.
 const BURST_SECONDS = 10;
 
 /** Who else there is: nobody, the other workers of this machine, or whoever shares the Redis. */
-export function openFleet(config: Config, clock: Clock): Fleet {
-  return aloneFleet(limitsOf(config), clock);
+export function openFleet(
+  config: Config,
+  seat: Seat | undefined,
+  clock: Clock,
+  onSurvived: OnSurvived,
+): Fleet {
+  const limits = limitsOf(config);
+  const alone = aloneFleet(limits, clock);
+  const machine = seat === undefined ? alone : workerFleet(seat, alone);
+  if (config.redis === undefined) return machine;
+  return redisFleet({
+    target: config.redis,
+    caPem: config.ca?.pem,
+    budgetMs: config.redisBudgetMs,
+    limits,
+    clock,
+    onSurvived,
+    without: machine,
+  });
 }
 
 /** What all nodes together may ask of an upstream. */

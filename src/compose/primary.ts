@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../clock.ts";
 import { type Config, describeConfig } from "../config/config.ts";
 import { AlreadyTold } from "../errors.ts";
+import { answerFleet } from "../fleet/primary-fleet.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import { createMetricsSum, type MetricsSum } from "../ops/metrics-sum.ts";
 import { forker } from "../workers/fork.ts";
@@ -8,6 +9,7 @@ import { UP } from "../workers/ops.ts";
 import { Pool, type PoolEvent } from "../workers/pool.ts";
 import { Switchboard } from "../workers/switchboard.ts";
 import type { Larder } from "./compose.ts";
+import { limitsOf } from "./fleet.ts";
 import { answerMetrics } from "./worker-metrics.ts";
 
 /**
@@ -36,6 +38,7 @@ export function composePrimary(config: Config, clock: Clock = systemClock): Lard
     },
   });
   answerMetrics(switchboard, metrics);
+  answerFleet(switchboard, limitsOf(config), clock);
   return {
     async listen() {
       const failed = await pool.start();

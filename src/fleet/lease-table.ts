@@ -83,8 +83,10 @@ export class LeaseTable {
       const look = (): void => {
         const held = this.#current(key);
         const leftMs = giveUpAt - this.#clock.now();
-        if (held?.token !== token) return settle({ kind: "lost" });
-        if (leftMs <= 0) return settle({ kind: "late" });
+        if (held?.token !== token || leftMs <= 0) {
+          settle({ kind: held?.token === token ? "late" : "lost" });
+          return;
+        }
         held.waiting.add(settle);
         cancel = this.#clock.after(Math.min(leftMs, held.endsAt - this.#clock.now()), look);
       };

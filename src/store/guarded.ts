@@ -1,6 +1,7 @@
-import type { Clock, EpochMs, Ms } from "../clock.ts";
+import type { Clock, Ms } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
 import { transferMs, withinBudget } from "./budget.ts";
+import { Circuit, type CircuitOptions, messageOf, type StoreState } from "./circuit.ts";
 import {
   type Awaitable,
   type Change,
@@ -11,16 +12,6 @@ import {
   type StoreSize,
   type Written,
 } from "./store.ts";
-import type { OnSurvived } from "./survived.ts";
-
-/** Whether the store can be relied on just now; what /readyz and metrics show. */
-export interface StoreState {
-  readonly is: "up" | "down";
-  /** Since when it has been so. */
-  readonly since: EpochMs;
-  /** What the last failure said, while down. */
-  readonly lastError: string | undefined;
-}
 
 /** A store that fails no request. */
 export interface GuardedStore extends Store {
@@ -33,18 +24,11 @@ export interface GuardedStore extends Store {
 }
 
 /** How long a store may take, and who is told when it fails. */
-export interface GuardOptions {
+export interface GuardOptions extends CircuitOptions {
   /** What a call may take, if it moves no large body; `transferMs` is added for those. */
   readonly budgetMs: Ms;
-  readonly clock: Clock;
-  /** Called once when the store is lost to reading, to writing or to touching; not for each call. */
-  readonly onSurvived: OnSurvived;
-  /** Called once when it is there again. */
-  readonly onRecovered?: (what: string, downForMs: Ms) => void;
 }
 
-/** So long a store that has failed is left alone; then one call at a time tries it, and the others go without. */
-const SKIP_MS = 1_000;
 /** Removing a group may be long, and an operator waits for it. */
 const REMOVE_BUDGET_FACTOR = 20;
 
@@ -109,78 +93,4 @@ function worstOf(states: readonly StoreState[]): StoreState {
   const shown = down.length > 0 ? down : states;
   // Down since the first went, up since the last came back.
   return shown.reduce((a, b) => (down.length > 0 === a.since <= b.since ? a : b));
-}
-
-/** Whether one kind of call is tried at all. Closed: yes. Open: not before `retryAt`, then one at a time. */
-class Circuit {
-  readonly #what: string;
-  readonly #options: GuardOptions;
-  #state: StoreState;
-  #retryAt: EpochMs = 0;
-  #isProbing = false;
-
-  constructor(what: string, options: GuardOptions) {
-    this.#what = what;
-    this.#options = options;
-    this.#state = { is: "up", since: options.clock.now(), lastError: undefined };
-  }
-
-  state(): StoreState {
-    return this.#state;
-  }
-
-  /** What `work` gives, or `otherwise` where it is not tried, fails, or takes longer than `budgetMs`. */
-  call<T>(budgetMs: Ms, key: string, work: () => Awaitable<T>, otherwise: T): Awaitable<T> {
-    const isProbe = this.#state.is === "down";
-    if (isProbe && (this.#isProbing || this.#isSkipped())) return otherwise;
-    if (isProbe) this.#isProbing = true;
-    try {
-      const result = work();
-      if (result instanceof Promise) return this.#wait(budgetMs, key, result, otherwise, isProbe);
-      this.#succeeded(isProbe);
-      return result;
-    } catch (error) {
-      this.#failed(key, error, isProbe);
-      return otherwise;
-    }
-  }
-
-  async #wait<T>(budgetMs: Ms, key: string, work: Promise<T>, otherwise: T, isProbe: boolean): Promise<T> {
-    try {
-      const result = await withinBudget(this.#options.clock, budgetMs, work);
-      this.#succeeded(isProbe);
-      return result;
-    } catch (error) {
-      this.#failed(key, error, isProbe);
-      return otherwise;
-    }
-  }
-
-  /** A call that was begun before the failure does not undo it: only a probe does. */
-  #succeeded(isProbe: boolean): void {
-    if (!isProbe) return;
-    this.#isProbing = false;
-    const { clock, onRecovered } = this.#options;
-    const downForMs = clock.now() - this.#state.since;
-    this.#state = { is: "up", since: clock.now(), lastError: undefined };
-    onRecovered?.(this.#what, downForMs);
-  }
-
-  #isSkipped(): boolean {
-    const leftMs = this.#retryAt - this.#options.clock.now();
-    return leftMs > 0 && leftMs <= SKIP_MS; // longer: the clock was set back
-  }
-
-  #failed(key: string, error: unknown, isProbe: boolean): void {
-    if (isProbe) this.#isProbing = false;
-    const { clock, onSurvived } = this.#options;
-    const wasUp = this.#state.is === "up";
-    this.#retryAt = clock.now() + SKIP_MS;
-    this.#state = { is: "down", since: wasUp ? clock.now() : this.#state.since, lastError: messageOf(error) };
-    if (wasUp) onSurvived(this.#what, key, error);
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,5 @@
 import type { Clock, Ms } from "../clock.ts";
-import { Unanswered } from "../errors.ts";
+import { NoReply } from "../errors.ts";
 import { decodeMessage, type Message } from "./message.ts";
 
 /**
@@ -29,7 +29,7 @@ export class Desk {
   readonly #answerers = new Map<string, Answerer>();
   readonly #listeners = new Map<string, Set<Listener>>();
 
-  /** Answers a call; what the handler throws reaches the caller as `Unanswered`, with its message. */
+  /** Answers a call; what the handler throws reaches the caller as `NoReply`, with its message. */
   answer<P, R>(asked: Op<P, R>, handler: (payload: P, from: From) => R | Promise<R>): void {
     this.#answerers.set(asked.name, handler as Answerer);
   }
@@ -41,10 +41,10 @@ export class Desk {
     return () => void listeners.delete(listener as Listener);
   }
 
-  /** @throws Unanswered when nobody here answers that */
+  /** @throws NoReply when nobody here answers that */
   reply(name: string, payload: unknown, from: From): unknown {
     const answerer = this.#answerers.get(name);
-    if (answerer === undefined) throw new Unanswered(`${name}: nobody answers that`);
+    if (answerer === undefined) throw new NoReply(`${name}: nobody answers that`);
     return answerer(payload, from);
   }
 
@@ -55,7 +55,7 @@ export class Desk {
 
 interface Waiting {
   readonly resolve: (value: unknown) => void;
-  readonly reject: (error: Unanswered) => void;
+  readonly reject: (error: NoReply) => void;
   readonly cancel: () => void;
 }
 
@@ -89,12 +89,12 @@ export class Line {
   /**
    * Asks the other end.
    * @param waitMs longest wait for the answer
-   * @throws Unanswered when the other end is gone, does not answer in time, or failed at it
+   * @throws NoReply when the other end is gone, does not answer in time, or failed at it
    */
   call<P, R>(asked: Op<P, R>, payload: P, waitMs: Ms): Promise<R> {
     const id = (this.#calls += 1);
     return new Promise<R>((resolve, reject) => {
-      const fail = (why: string): void => reject(new Unanswered(`${asked.name}: ${why}`));
+      const fail = (why: string): void => reject(new NoReply(`${asked.name}: ${why}`));
       if (!this.#post({ is: "call", id, op: asked.name, payload })) {
         fail("the other process is not there");
         return;
@@ -136,7 +136,7 @@ export class Line {
     const { desk, peer, relay } = this.#options;
     if (message.is === "call") void this.#answer(message.id, message.op, message.payload);
     else if (message.is === "answer") this.#settle(message.id)?.resolve(message.value);
-    else if (message.is === "fault") this.#settle(message.id)?.reject(new Unanswered(message.reason));
+    else if (message.is === "fault") this.#settle(message.id)?.reject(new NoReply(message.reason));
     else if (message.is === "relay") relay?.(message.op, message.payload, peer);
     // Only the primary can know who said it.
     else desk.deliver(message.op, message.payload, peer === PRIMARY ? message.from : peer);
@@ -147,7 +147,7 @@ export class Line {
     if (this.#isGone) return;
     this.#isGone = true;
     for (const id of [...this.#waiting.keys()])
-      this.#settle(id)?.reject(new Unanswered("the other process is gone"));
+      this.#settle(id)?.reject(new NoReply("the other process is gone"));
     for (const listener of this.#onGone.splice(0)) listener();
   }
 

@@ -1,6 +1,6 @@
 import type { Worker } from "node:cluster";
 import type { Clock, Ms } from "../clock.ts";
-import { Unanswered } from "../errors.ts";
+import { NoReply } from "../errors.ts";
 import { Desk, Line, type Op, PRIMARY } from "./channel.ts";
 
 /** The primary's end of the channel: a line to each worker, and one desk for all of them. */
@@ -40,11 +40,10 @@ export class Switchboard {
     return [...this.#lines.keys()];
   }
 
-  /** Asks one worker. @throws Unanswered as `Line.call` does */
+  /** Asks one worker. @throws NoReply as `Line.call` does */
   call<P, R>(workerId: number, asked: Op<P, R>, payload: P, waitMs: Ms): Promise<R> {
     const line = this.#lines.get(workerId);
-    if (line === undefined)
-      return Promise.reject(new Unanswered(`${asked.name}: worker ${workerId} is gone`));
+    if (line === undefined) return Promise.reject(new NoReply(`${asked.name}: worker ${workerId} is gone`));
     return line.call(asked, payload, waitMs);
   }
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { Unanswered } from "../../src/errors.ts";
+import { NoReply } from "../../src/errors.ts";
 import { Desk, Line, op, PRIMARY } from "../../src/workers/channel.ts";
 import { TestClock } from "../support/clock.ts";
 
@@ -63,13 +63,11 @@ describe("the channel", () => {
 
   it("hands a failure to who asked, and goes on", async () => {
     const { line } = connect(1);
-    await expect(line.call(ADD, { a: 1, b: 2 }, 10)).rejects.toThrow(
-      new Unanswered("add: nobody answers that"),
-    );
+    await expect(line.call(ADD, { a: 1, b: 2 }, 10)).rejects.toThrow(new NoReply("add: nobody answers that"));
     primary.desk.answer(ADD, () => {
       throw new RangeError("too much");
     });
-    await expect(line.call(ADD, { a: 1, b: 2 }, 10)).rejects.toThrow(new Unanswered("too much"));
+    await expect(line.call(ADD, { a: 1, b: 2 }, 10)).rejects.toThrow(new NoReply("too much"));
     primary.desk.answer(ADD, ({ a, b }) => a + b);
     expect(await line.call(ADD, { a: 1, b: 2 }, 10)).toBe(3);
   });
@@ -110,7 +108,7 @@ describe("the channel", () => {
     const second = line.call(ADD, { a: 3, b: 4 }, 50);
     await expect.poll(() => answers).toHaveLength(2);
     clock.advance(1);
-    await expect(first).rejects.toThrow(new Unanswered("add: no answer within 50 ms"));
+    await expect(first).rejects.toThrow(new NoReply("add: no answer within 50 ms"));
     answers[0]?.(3);
     answers[1]?.(7);
     expect(await second).toBe(7);
@@ -125,8 +123,8 @@ describe("the channel", () => {
     line.onGone(() => (told += 1));
     line.gone();
     line.gone();
-    for (const call of calls) await expect(call).rejects.toThrow(Unanswered);
-    await expect(line.call(ADD, { a: 1, b: 2 }, 1_000)).rejects.toThrow(Unanswered);
+    for (const call of calls) await expect(call).rejects.toThrow(NoReply);
+    await expect(line.call(ADD, { a: 1, b: 2 }, 1_000)).rejects.toThrow(NoReply);
     line.onGone(() => (told += 1));
     expect(told).toBe(2);
     expect(clock.pending).toEqual([]);
@@ -137,7 +135,7 @@ describe("the channel", () => {
     const line = new Line({ desk: new Desk(), clock, peer: 1, post: () => (posted += 1) });
     for (let i = 0; i < 20_000; i += 1) line.tell(NEWS, { text: "x" });
     expect(posted).toBe(10_000);
-    await expect(line.call(ADD, { a: 1, b: 2 }, 10)).rejects.toThrow(Unanswered);
+    await expect(line.call(ADD, { a: 1, b: 2 }, 10)).rejects.toThrow(NoReply);
   });
 
   it.each([undefined, null, 7, "call", {}, { is: "other" }, { cmd: "x" }])("leaves %j alone", (message) => {

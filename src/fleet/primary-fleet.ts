@@ -1,0 +1,74 @@
+import type { Clock } from "../clock.ts";
+import { UpstreamUnavailable } from "../errors.ts";
+import type { Switchboard } from "../workers/switchboard.ts";
+import { mannersTables } from "./alone.ts";
+import { LeaseTable } from "./lease-table.ts";
+import type { Lease } from "./leases.ts";
+import type { MannersLimits, Pass } from "./manners.ts";
+import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, RELEASE, RENEW } from "./worker-ops.ts";
+
+/** What one worker holds: freed when it ends, however that was. */
+interface Holdings {
+  readonly leases: Map<number, Lease>;
+  readonly passes: Map<number, Pass>;
+}
+
+/** The primary's part of a fleet of workers: it keeps their leases and their manners. News it only passes on. */
+export function answerFleet(
+  switchboard: Pick<Switchboard, "desk" | "onGone">,
+  limits: MannersLimits,
+  clock: Clock,
+): void {
+  const { desk } = switchboard;
+  const table = new LeaseTable(clock);
+  const manners = mannersTables(limits, clock);
+  const holdings = new Map<number, Holdings>();
+  let passes = 0;
+
+  const of = (worker: number): Holdings => {
+    const held = holdings.get(worker) ?? {
+      leases: new Map<number, Lease>(),
+      passes: new Map<number, Pass>(),
+    };
+    holdings.set(worker, held);
+    return held;
+  };
+
+  desk.answer(ACQUIRE, async ({ key, lengthMs }, worker) => {
+    const turn = await table.leases(String(worker)).acquire(key, lengthMs);
+    if (turn.kind === "held") of(worker).leases.set(turn.token, turn);
+    return { isHeld: turn.kind === "held", token: turn.token };
+  });
+  desk.answer(RENEW, async ({ token }, worker) => (await of(worker).leases.get(token)?.renew()) ?? false);
+  desk.answer(ENDED, ({ key, token, waitMs }, worker) =>
+    table.leases(String(worker)).ended({ kind: "taken", key, token }, waitMs),
+  );
+  desk.hear(RELEASE, ({ token, word }, worker) => {
+    const { leases } = of(worker);
+    void leases.get(token)?.release(word);
+    leases.delete(token);
+  });
+  desk.answer(ENTER, async ({ upstream, patienceMs }, worker): Promise<Entered> => {
+    try {
+      const pass = await manners[upstream].manners(String(worker)).enter(patienceMs);
+      passes += 1;
+      of(worker).passes.set(passes, pass);
+      return { state: manners[upstream].state(), pass: passes };
+    } catch (error) {
+      if (!(error instanceof UpstreamUnavailable)) throw error;
+      const { failure, message, retryAfterMs } = error;
+      const refused = { failure, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+      return { state: manners[upstream].state(), refused };
+    }
+  });
+  desk.hear(LEAVE, ({ pass, end }, worker) => {
+    const { passes: held } = of(worker);
+    held.get(pass)?.end(end);
+    held.delete(pass);
+  });
+  switchboard.onGone((worker) => {
+    table.drop(String(worker));
+    for (const each of Object.values(manners)) each.drop(String(worker));
+    holdings.delete(worker);
+  });
+}

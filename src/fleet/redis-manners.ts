@@ -1,0 +1,143 @@
+import type { Clock, EpochMs, Ms } from "../clock.ts";
+import {
+  LONGEST_REST_MS,
+  type Manners,
+  type MannersLimits,
+  type MannersState,
+  type Pass,
+  type PassEnd,
+  restMs,
+} from "./manners.ts";
+import { leftMs } from "./manners-rules.ts";
+import { busy, refusalOf } from "./manners-table.ts";
+import type { RedisLink } from "./redis-link.ts";
+
+// A node that dies has its places freed after so long; one that lives puts that off three times in it.
+const PLACE_MS: Ms = 15_000;
+
+/** What Redis knows of rest and breaker, as of the last time that this node asked. */
+interface Known {
+  readonly restUntil: EpochMs;
+  readonly openings: number;
+  readonly openUntil: EpochMs;
+}
+
+/** The manners towards one upstream, kept in Redis for all nodes. */
+export class RedisManners implements Manners {
+  readonly #link: RedisLink;
+  readonly #limits: MannersLimits;
+  readonly #clock: Clock;
+  readonly #without: Manners;
+  readonly #keys: readonly [places: string, manners: string];
+  /** Ids of the requests of this node that are under way. */
+  readonly #passes = new Set<string>();
+  #known: Known = { restUntil: 0, openings: 0, openUntil: 0 };
+  #count = 0;
+  /** Those of this node who wait, one behind the other: only the first of them asks Redis again and again. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #isStaying = false;
+
+  /** @param without the manners of this process or machine, for while Redis is in trouble */
+  constructor(upstream: string, link: RedisLink, limits: MannersLimits, clock: Clock, without: Manners) {
+    this.#link = link;
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#without = without;
+    this.#keys = [`larder:1:{${upstream}}:places`, `larder:1:{${upstream}}:manners`];
+  }
+
+  async enter(patienceMs: Ms): Promise<Pass> {
+    const giveUpAt = this.#clock.now() + patienceMs;
+    // Who comes while others wait must not overtake them.
+    const first = this.#waiting > 0 ? 0 : await this.#try(giveUpAt);
+    if (typeof first !== "number") return first;
+    this.#waiting += 1;
+    const mine = this.#queue.then(() => this.#tryUntil(giveUpAt, patienceMs, first));
+    this.#queue = mine.catch(() => undefined);
+    try {
+      return await mine;
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  state(): MannersState {
+    const { restUntil, openings, openUntil } = this.#known;
+    const now = this.#clock.now();
+    const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;
+    const breaker = openings === 0 ? "closed" : openUntil > now ? "open" : "half-open";
+    return { pausedUntil: isResting ? restUntil : undefined, breaker };
+  }
+
+  async #tryUntil(giveUpAt: EpochMs, patienceMs: Ms, firstWaitMs: Ms): Promise<Pass> {
+    for (let waitMs = firstWaitMs; ;) {
+      const leftMs = giveUpAt - this.#clock.now();
+      if (leftMs <= 0) throw busy(patienceMs);
+      await new Promise<void>((resolve) => void this.#clock.after(Math.min(waitMs, leftMs), resolve));
+      const tried = await this.#try(giveUpAt);
+      if (typeof tried !== "number") return tried;
+      waitMs = tried;
+    }
+  }
+
+  /** @returns the pass, or after how long to try again; throws a refusal */
+  async #try(giveUpAt: EpochMs): Promise<Pass | Ms> {
+    const { places, perSecond, burst } = this.#limits;
+    const id = `${this.#link.node} ${this.#count++}`;
+    const isBounded = perSecond !== Number.POSITIVE_INFINITY;
+    const reply = await this.#link.ask(this.#keys[0], (client) =>
+      client.larderEnter(
+        ...this.#keys,
+        id,
+        PLACE_MS,
+        places,
+        isBounded ? perSecond : -1,
+        isBounded ? burst : 1,
+      ),
+    );
+    if (!Array.isArray(reply)) return await this.#without.enter(Math.max(0, giveUpAt - this.#clock.now()));
+    const parts: readonly unknown[] = reply;
+    const [kind, ms, ...known] = parts;
+    this.#learn(known);
+    if (kind === "admitted") return this.#passOf(id);
+    if (kind === "rate-limited" || kind === "breaker") throw refusalOf({ kind, leftMs: Number(ms) });
+    return Number(ms);
+  }
+
+  #passOf(id: string): Pass {
+    this.#passes.add(id);
+    this.#stay();
+    return {
+      end: (end) => {
+        if (this.#passes.delete(id)) void this.#leave(id, end);
+      },
+    };
+  }
+
+  async #leave(id: string, end: PassEnd): Promise<void> {
+    const rest = end.kind === "rate-limited" ? restMs(end.retryAfterMs) : 0;
+    const known = await this.#link.ask(this.#keys[0], (client) =>
+      client.larderLeave(...this.#keys, id, end.kind, rest),
+    );
+    if (Array.isArray(known)) this.#learn(known);
+  }
+
+  /** Keeps the places of what is still under way. */
+  #stay(): void {
+    if (this.#isStaying) return;
+    this.#isStaying = true;
+    this.#clock.after(PLACE_MS / 3, () => {
+      this.#isStaying = false;
+      if (this.#passes.size === 0) return;
+      this.#stay();
+      const [places] = this.#keys;
+      void this.#link.ask(places, (client) => client.larderStay(places, PLACE_MS, ...this.#passes));
+    });
+  }
+
+  #learn(values: readonly unknown[]): void {
+    const [restUntil = 0, openings = 0, openUntil = 0] = values.map(Number);
+    this.#known = { restUntil, openings, openUntil };
+  }
+}

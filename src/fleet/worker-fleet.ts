@@ -1,0 +1,99 @@
+import type { Ms } from "../clock.ts";
+import { NoReply, UpstreamUnavailable } from "../errors.ts";
+import type { Seat } from "../workers/seat.ts";
+import type { Fleet, UpstreamName } from "./fleet.ts";
+import type { Lease, Leases } from "./leases.ts";
+import type { Manners, MannersState, PassEnd } from "./manners.ts";
+import type { News } from "./news.ts";
+import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, NEWS, RELEASE, RENEW } from "./worker-ops.ts";
+
+// The primary does little and answers at once; one that does not is being killed, and so is this worker.
+const PRIMARY_PATIENCE_MS: Ms = 2_000;
+
+/**
+ * The fleet of one machine's workers, as one of them sees it: their primary keeps what they share.
+ * @param alone what a worker does while the primary does not answer: it is about to end then
+ */
+export function workerFleet({ line, desk }: Pick<Seat, "line" | "desk">, alone: Fleet): Fleet {
+  return {
+    isShared: true,
+    leases: leasesOf(line, alone.leases),
+    news: newsOf(line, desk),
+    manners: (upstream) => mannersOf(line, upstream, alone.manners(upstream)),
+    close: () => Promise.resolve(),
+  };
+}
+
+function leasesOf(line: Seat["line"], alone: Leases): Leases {
+  return {
+    acquire: async (key, lengthMs) => {
+      const turn = await answered(line.call(ACQUIRE, { key, lengthMs }, PRIMARY_PATIENCE_MS));
+      if (turn === undefined) return await alone.acquire(key, lengthMs);
+      const { isHeld, token } = turn;
+      return isHeld ? heldLease(line, key, token) : { kind: "taken", key, token };
+    },
+    ended: async ({ key, token }, waitMs) => {
+      const asked = line.call(ENDED, { key, token, waitMs }, waitMs + PRIMARY_PATIENCE_MS);
+      return (await answered(asked)) ?? { kind: "lost" };
+    },
+  };
+}
+
+function heldLease(line: Seat["line"], key: string, token: number): Lease {
+  return {
+    kind: "held",
+    key,
+    token,
+    renew: async () => (await answered(line.call(RENEW, { key, token }, PRIMARY_PATIENCE_MS))) ?? false,
+    release: (word) => {
+      line.tell(RELEASE, { key, token, word });
+      return Promise.resolve();
+    },
+  };
+}
+
+function newsOf(line: Seat["line"], desk: Seat["desk"]): News {
+  return {
+    publish: (item) => line.tellOthers(NEWS, item),
+    subscribe: (listener) => desk.hear(NEWS, listener),
+  };
+}
+
+function mannersOf(line: Seat["line"], upstream: UpstreamName, alone: Manners): Manners {
+  let state: MannersState = alone.state();
+  return {
+    enter: async (patienceMs) => {
+      const asked = line.call(ENTER, { upstream, patienceMs }, patienceMs + PRIMARY_PATIENCE_MS);
+      const entered = await answered(asked);
+      if (entered === undefined) return await alone.enter(patienceMs);
+      ({ state } = entered);
+      return { end: passOf(line, upstream, entered) };
+    },
+    state: () => state,
+  };
+}
+
+/** @throws UpstreamUnavailable when there is no leave */
+function passOf(
+  line: Seat["line"],
+  upstream: UpstreamName,
+  { pass, refused }: Entered,
+): (end: PassEnd) => void {
+  if (refused !== undefined) {
+    const { failure, message, retryAfterMs } = refused;
+    throw new UpstreamUnavailable(failure, message, { retryAfterMs });
+  }
+  return (end) => {
+    if (pass !== undefined) line.tell(LEAVE, { upstream, pass, end });
+  };
+}
+
+/** @returns undefined when the primary gave no answer */
+async function answered<R>(asked: Promise<R>): Promise<R | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof NoReply) return undefined;
+    throw error;
+  }
+}
