@@ -81,7 +81,11 @@ export async function startRedisCluster(redisServer: string): Promise<readonly R
 export async function startSentinel(redisServer: string, master: RunningRedis): Promise<RunningRedis> {
   return await startProcess(redisServer, undefined, (port, folder) => {
     const file = join(folder, "sentinel.conf");
-    const monitor = `sentinel monitor larder 127.0.0.1 ${master.port} 1`;
+    const monitor = [
+      `sentinel monitor larder 127.0.0.1 ${master.port} 1`,
+      "sentinel down-after-milliseconds larder 500",
+      "sentinel failover-timeout larder 2000",
+    ].join("\n");
     writeFileSync(file, `port ${port}\nbind 127.0.0.1\ndir ${folder}\n${monitor}\n`);
     return [file, "--sentinel"];
   });
