@@ -29,7 +29,7 @@ afterEach(async () => {
   await expect.poll(() => pids.filter(isAlive), { timeout: 15_000 }).toEqual([]);
   await Promise.all(clients.map((client) => client.stop()));
   await upstream.close();
-  rmSync(directory, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 });
 
 async function start(env: Record<string, string> = {}): Promise<LarderProcess> {
