@@ -1,5 +1,4 @@
 import cluster from "node:cluster";
-import process from "node:process";
 import { Handovers } from "./handover.ts";
 import { DRAIN, LISTENING } from "./ops.ts";
 import type { WorkerEnd, WorkerProcess } from "./pool.ts";
