@@ -92,7 +92,8 @@ describe("several workers", () => {
     expect(process.workerPids()).toHaveLength(3);
     startClients(process.url, 6, 0);
     await Promise.all(clients.map((client) => client.more(5)));
-    expect(new Set(answeredBy(process).values()).size).toBe(3);
+    // The log comes a little after the answers.
+    await expect.poll(() => new Set(answeredBy(process).values()).size).toBe(3);
     expect(JSON.parse((await fetchRaw(process.url, "/readyz")).body.toString())).toMatchObject({
       ready: true,
       workers: { up: 3, of: 3 },
@@ -113,6 +114,7 @@ describe("several workers", () => {
     startClients(process_.url, 8, 0);
     await Promise.all(clients.map((client) => client.more(20)));
     const [victim] = process_.workerPids();
+    await expect.poll(() => answeredBy(process_).size).toBe(clients.length);
     const answered = answeredBy(process_);
     process.kill(victim!, "SIGKILL");
     await expect.poll(() => process_.workerPids().filter((pid) => pid !== victim)).toHaveLength(2);
