@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import packageJson from "../../package.json" with { type: "json" };
 import { Blobs } from "../blobs/blobs.ts";
 import { Cache } from "../cache/cache.ts";
@@ -65,7 +66,7 @@ export function compose(
   logTo?: Parameters<typeof createLog>[0]["to"],
   seat?: Seat,
 ): Larder {
-  const isTerminal = process.stdout.isTTY;
+  const isTerminal = isatty(1);
   const log = createLog({
     level: config.logLevel,
     format: config.logFormat,

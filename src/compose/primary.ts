@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import { type Clock, systemClock } from "../clock.ts";
 import { type Config, describeConfig } from "../config/config.ts";
 import { AlreadyTold } from "../errors.ts";
@@ -20,7 +21,7 @@ export function composePrimary(config: Config, clock: Clock = systemClock): Lard
   const log = createLog({
     level: config.logLevel,
     format: config.logFormat,
-    isTerminal: process.stdout.isTTY,
+    isTerminal: isatty(1),
     isShared: true,
   });
   log.info({ config: describeConfig(config) }, "starting");

@@ -10,7 +10,11 @@ export interface LogOptions {
   readonly level: Level | "silent";
   /** `auto` is pretty on a terminal, else JSON. */
   readonly format: "auto" | "json" | "pretty";
-  /** Whether people look at it as it is written. */
+  /**
+   * Whether people look at it as it is written. By node:tty's `isatty`: to touch `process.stdout` (to import
+   * `node:process` does) makes a pipe non-blocking, for all who share it, and what the log is just trying again is
+   * lost at the end then.
+   */
   readonly isTerminal: boolean;
   /** Where lines go; stdout where absent. */
   readonly to?: DestinationStream;

@@ -1,6 +1,5 @@
 import cluster from "node:cluster";
-import process from "node:process";
-import { rescueHandover } from "./handover.ts";
+import { Handovers } from "./handover.ts";
 import { DRAIN, LISTENING } from "./ops.ts";
 import type { WorkerEnd, WorkerProcess } from "./pool.ts";
 import { WORKER_ARGUMENT } from "./seat.ts";
@@ -17,6 +16,7 @@ import type { Switchboard } from "./switchboard.ts";
 export function forker(switchboard: Switchboard, onListening: (port: number) => void): () => WorkerProcess {
   cluster.schedulingPolicy = cluster.SCHED_RR;
   cluster.setupPrimary({ args: [...process.argv.slice(2), WORKER_ARGUMENT] });
+  const handovers = new Handovers();
   const listening = new Map<number, () => void>();
   switchboard.desk.hear(LISTENING, ({ port }, from) => {
     onListening(port);
@@ -26,7 +26,7 @@ export function forker(switchboard: Switchboard, onListening: (port: number) => 
   return () => {
     const worker = cluster.fork();
     switchboard.connect(worker);
-    rescueHandover(worker);
+    handovers.watch(worker);
     return {
       id: worker.id,
       pid: worker.process.pid ?? 0,

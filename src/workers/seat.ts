@@ -1,5 +1,4 @@
 import cluster from "node:cluster";
-import process from "node:process";
 import type { Clock } from "../clock.ts";
 import { Desk, Line, PRIMARY } from "./channel.ts";
 
