@@ -13,12 +13,13 @@ import { Files } from "../resources/files.ts";
 import { Metadata } from "../resources/metadata.ts";
 import { Representations } from "../resources/representations.ts";
 import { serveBeside } from "../routes/beside.ts";
-import { createApp } from "../routes/app.ts";
+import { createApp, sendFault } from "../routes/app.ts";
 import { refusalOf } from "../routes/elsewhere.ts";
 import type { Readiness } from "../routes/ops.ts";
 import { redirectLegacy } from "../routes/legacy-files.ts";
 import { type PublicBaseOptions, publicPrefix } from "../routes/public-base.ts";
 import { createServer } from "../routes/server.ts";
+import { Shortcuts } from "../routes/shortcuts.ts";
 import type { GuardedStore } from "../store/guarded.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -177,7 +178,13 @@ export function compose(
     publicUrl: config.publicUrl,
     isTrustedPeer: (address) => config.trustedProxies.trusts(address),
   };
-  const serving = { cache, documents, representations, clock, publicBase };
+  const pointing = { filesTarget: filesTarget(config, mirrors), publicBase };
+  const serving = { cache, documents, representations, clock, ...pointing };
+  const onFault = (error: unknown): void => log.error({ err: error }, "a fault of larder's own");
+  const shortcuts = new Shortcuts({
+    ...pointing,
+    onError: (exchange, error) => void sendFault(exchange, error, { onFault }),
+  });
   let draining = false;
   const workers = seat && workersUp(seat, config.workers);
   const renderMetrics =
@@ -186,7 +193,7 @@ export function compose(
       : sumOfWorkers(seat, metrics);
   const app = createApp({
     ...serving,
-    filesTarget: filesTarget(config, mirrors),
+    shortcuts,
     files,
     beside: (exchange, path) => serveBeside(exchange, path, { ...serving, metadata }),
     legacy: (exchange, path) => redirectLegacy(exchange, path, serving),
@@ -201,10 +208,11 @@ export function compose(
     upstreamUrl: config.upstreamUrl,
     readiness: () => ({ ...readiness(draining, store, upstream, filesUpstream, mirrors), ...workers?.() }),
     metrics: renderMetrics,
-    onFault: (error) => log.error({ err: error }, "a fault of larder's own"),
+    onFault,
   });
   const server = createServer({
     fetch: app.fetch,
+    shortcuts,
     prefix: publicPrefix(config.publicUrl),
     refusalOf: (path) => refusalOf(path, config.upstreamUrl),
     onDone: (exchange) => observe(exchange, metrics, log),

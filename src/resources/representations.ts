@@ -67,7 +67,12 @@ export class Representations {
    * bytes and from all that is done to them.
    */
   etag(held: Held, wanted: Wanted): string {
-    return held.representations.get(keyOf(wanted))?.etag ?? mintEtag(held.entry, wanted);
+    return this.ready(held, wanted)?.etag ?? mintEtag(held.entry, wanted);
+  }
+
+  /** A representation that is kept; undefined where it would have to be made. */
+  ready(held: Held, wanted: Wanted): Representation | undefined {
+    return held.representations.get(keyOf(wanted));
   }
 
   /** @returns undefined when the stored body is gone: the entry counts as a miss */

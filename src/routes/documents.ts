@@ -1,4 +1,4 @@
-import { type Answer, type Cache, type Resource, Unanswered } from "../cache/cache.ts";
+import { type Answer, type Ask, type Cache, type Resource, Unanswered } from "../cache/cache.ts";
 import { type CacheStatus, LOCAL } from "../cache/cache-status.ts";
 import { ageMs, isNegative } from "../cache/freshness.ts";
 import type { Representation } from "../cache/memory.ts";
@@ -30,38 +30,77 @@ export interface DocumentServing {
   readonly clock: Clock;
 }
 
-/** One request for a document, from the cache's answer to the bytes that go out. */
-export async function serveDocument(
+/**
+ * One request for a document, from the cache's answer to the bytes that go out. Without a promise where memory has both
+ * the answer and what is to be sent of it.
+ */
+export function serveDocument(
   exchange: Exchange,
   surface: Surface,
   resource: Resource,
   wanted: Wanted,
   serving: DocumentServing,
-): Promise<Response> {
+): Response | Promise<Response> {
   const { headers } = exchange.incoming;
   const noCache = surface.cacheControl === undefined && asksNoCache(headers["cache-control"], headers.pragma);
-  let lostDigest: string | undefined;
-  for (;;) {
+  const ask = noCache ? NO_CACHE : ANY_FRESH;
+  const answer = serving.cache.fetch(resource, ask);
+  const ready = answer instanceof Promise ? undefined : sendReady(exchange, surface, answer, wanted, serving);
+  return ready ?? serveLater(exchange, surface, { resource, wanted, ask, first: answer }, serving);
+}
+
+/** A request for a document that is not answered yet. */
+interface Waiting {
+  readonly resource: Resource;
+  readonly wanted: Wanted;
+  readonly ask: Ask;
+  readonly first: Answer | Promise<Answer>;
+}
+
+const ANY_FRESH: Ask = { noCache: false };
+const NO_CACHE: Ask = { noCache: true };
+
+async function serveLater(
+  exchange: Exchange,
+  surface: Surface,
+  { resource, wanted, ask, first }: Waiting,
+  serving: DocumentServing,
+): Promise<Response> {
+  for (let next = first; ;) {
     let answer: Answer;
     try {
-      answer = await serving.cache.fetch(resource, {
-        noCache,
-        ...(lostDigest !== undefined && { lostDigest }),
-      });
+      answer = await next;
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       return sendUnavailable(exchange, surface, resource.group, error.cause, error.status);
     }
     const { held } = answer;
-    if (isNegative(held.entry)) return sendAbsent(exchange, surface, answer, serving);
-    const etag = serving.representations.etag(held, wanted);
-    if (mayBeConditional(exchange) && isNoneMatch(headers["if-none-match"], etag))
-      return sendNotModified(exchange, surface, answer, etag, serving);
+    const ready = sendReady(exchange, surface, answer, wanted, serving);
+    if (ready !== undefined) return ready;
     const representation = await serving.representations.get(held, wanted);
     if (representation !== undefined) return sendWhole(exchange, surface, answer, representation, serving);
     // The store has the entry but no longer its body (evicted, or a disk that lost it): that is a miss.
-    lostDigest = held.entry.digest;
+    next = serving.cache.fetch(resource, { ...ask, lostDigest: held.entry.digest });
   }
+}
+
+/** Sends what needs nothing to be made: a 404, a 304, or a representation that is kept. */
+function sendReady(
+  exchange: Exchange,
+  surface: Surface,
+  answer: Answer,
+  wanted: Wanted,
+  serving: DocumentServing,
+): Response | undefined {
+  const { held } = answer;
+  if (isNegative(held.entry)) return sendAbsent(exchange, surface, answer, serving);
+  const ready = serving.representations.ready(held, wanted);
+  const ifNoneMatch = exchange.incoming.headers["if-none-match"];
+  if (ifNoneMatch !== undefined && mayBeConditional(exchange)) {
+    const etag = ready?.etag ?? serving.representations.etag(held, wanted);
+    if (isNoneMatch(ifNoneMatch, etag)) return sendNotModified(exchange, surface, answer, etag, serving);
+  }
+  return ready && sendWhole(exchange, surface, answer, ready, serving);
 }
 
 /** RFC 9110 §13.2.1: preconditions are for methods that select a representation. */
