@@ -5,7 +5,7 @@ const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
 
 // A write for each line would cost half as much as the hit that it tells of. So a page of them at a time; and none waits
 // longer than a person who watches would notice.
-const PAGE_CHARACTERS = 8_192;
+const PAGE_CHARACTERS = 32_768;
 const PAGE_OPEN_MS = 100;
 
 // What does not wait: a warning, and what is worse. The level is the first member of each line.
@@ -16,7 +16,8 @@ const MAY_WAIT = /^\{"level":"(?:info|debug|trace)"/;
  * is written then.
  */
 export function stdoutStream(): DestinationStream {
-  const out = destination({ dest: 1, sync: false, maxLength: MAX_WAITING_CHARACTERS });
+  const limits = { maxLength: MAX_WAITING_CHARACTERS, maxWrite: 2 * PAGE_CHARACTERS };
+  const out = destination({ dest: 1, sync: false, ...limits });
   let page = "";
   let timer: NodeJS.Timeout | undefined;
   const turn = (): void => {

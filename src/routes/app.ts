@@ -35,7 +35,11 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
 }
 
 /** The end of a request whose answering threw. */
-export function sendFault(exchange: Exchange, error: unknown, { onFault }: Pick<AppOptions, "onFault">): Response {
+export function sendFault(
+  exchange: Exchange,
+  error: unknown,
+  { onFault }: Pick<AppOptions, "onFault">,
+): Response {
   onFault(error);
   if (exchange.outgoing.headersSent) {
     exchange.outgoing.destroy();

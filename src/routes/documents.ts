@@ -1,28 +1,16 @@
 import { type Answer, type Ask, type Cache, type Resource, Unanswered } from "../cache/cache.ts";
 import { type CacheStatus, LOCAL } from "../cache/cache-status.ts";
-import { ageMs, isNegative } from "../cache/freshness.ts";
+import { isNegative } from "../cache/freshness.ts";
 import type { Representation } from "../cache/memory.ts";
 import type { Clock } from "../clock.ts";
 import type { UpstreamUnavailable } from "../errors.ts";
 import { SERIAL_FIELD } from "../pypi/answers.ts";
 import type { Representations, Wanted } from "../resources/representations.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
+import { ageSeconds, freshnessFields, headOfWhole, type Surface } from "./document-fields.ts";
 import type { Exchange } from "./exchange.ts";
 import { retryAfter } from "./retry-after.ts";
-import { send } from "./send.ts";
-
-/** What the surfaces of PyPI differ in, beside their documents. */
-export interface Surface {
-  /** The route's name in log and metrics. */
-  readonly route: string;
-  /** The value of `Vary` (RFC 9110 §12.5.5). */
-  readonly vary: string;
-  readonly notFound: { readonly contentType: string; readonly body: Buffer };
-  /** Fields of every answer: CORS, or none. */
-  readonly fields: readonly string[];
-  /** For what never changes: the `Cache-Control` to send, and a request's own is ignored. */
-  readonly cacheControl?: string;
-}
+import { send, sendRendered } from "./send.ts";
 
 export interface DocumentServing {
   readonly cache: Cache;
@@ -126,34 +114,9 @@ function sendWhole(
   representation: Representation,
   serving: DocumentServing,
 ): Response {
-  return send(exchange, surface.route, {
-    status: 200,
-    fields: fieldsOfWhole(exchange, surface, answer, representation, serving),
-    body: representation.body,
-    cacheStatus: answer.status,
-    date: answer.held.entry.date,
-  });
-}
-
-/** The fields of a 200. */
-export function fieldsOfWhole(
-  exchange: Exchange,
-  surface: Surface,
-  answer: Answer,
-  representation: Representation,
-  serving: DocumentServing,
-): string[] {
-  // PyPI's edge answers OPTIONS with the document and CORS, but without a validator (facts/pypi.md §1.6).
-  const validator = exchange.incoming.method === "OPTIONS" ? [] : ["ETag", representation.etag];
-  const { fields, vary } = surface;
-  return [
-    ...representation.fields,
-    ...fields,
-    ...validator,
-    "Vary",
-    vary,
-    ...freshnessFields(surface, answer, serving),
-  ];
+  const reply = { status: 200, body: representation.body, cacheStatus: answer.status } as const;
+  const head = headOfWhole(exchange, surface, answer, representation, serving.clock);
+  return sendRendered(exchange, surface.route, reply, head);
 }
 
 /** A 304 (RFC 9110 §15.4.5), with all that clients take from one. */
@@ -175,7 +138,7 @@ export function sendNotModified(
       surface.vary,
       ...serial,
       ...surface.fields,
-      ...freshnessFields(surface, answer, serving),
+      ...freshnessFields(surface, answer, serving.clock),
     ],
     body: undefined,
     cacheStatus: answer.status,
@@ -194,7 +157,13 @@ export function sendAbsent(
   const { contentType, body } = surface.notFound;
   return send(exchange, surface.route, {
     status: entry.status,
-    fields: ["Content-Type", contentType, ...surface.fields, "Age", age(answer, serving)],
+    fields: [
+      "Content-Type",
+      contentType,
+      ...surface.fields,
+      "Age",
+      String(ageSeconds(answer, serving.clock)),
+    ],
     body,
     cacheStatus: answer.status,
     date: entry.date,
@@ -221,17 +190,4 @@ export function sendUnavailable(
     body: Buffer.from(`${JSON.stringify(body)}\n`),
     cacheStatus,
   });
-}
-
-/**
- * What a client may still do with the answer. `max-age` is what is left, not the whole lifetime: pip, poetry and pdm
- * count from `Date`, uv from `Age`, others from when it came, and none of them may hold it for longer than larder would.
- */
-function freshnessFields(surface: Surface, answer: Answer, serving: DocumentServing): string[] {
-  const maxAge = Math.max(0, Math.floor(answer.ttlMs / 1000));
-  return ["Cache-Control", surface.cacheControl ?? `max-age=${maxAge}, public`, "Age", age(answer, serving)];
-}
-
-function age(answer: Answer, { clock }: DocumentServing): string {
-  return String(Math.floor(ageMs(answer.held.entry, clock.now()) / 1000));
 }

@@ -45,8 +45,7 @@ export class Shortcuts {
     incoming.url = shortcut.url;
     try {
       const served = shortcut.serve(exchange);
-      if (served instanceof Promise)
-        served.catch((error: unknown) => this.#options.onError(exchange, error));
+      if (served instanceof Promise) served.catch((error: unknown) => this.#options.onError(exchange, error));
     } catch (error) {
       this.#options.onError(exchange, error);
     }
