@@ -53,6 +53,9 @@ const CONNECT_PATIENCE_MS = 1_000;
 // Until a file's answer begins: clients give up after 10 to 15 s (clients.md rule 26).
 const MAX_FILE_WAIT_MS = 9_000;
 
+// Of the memory tier's budget: the small files and parts of files that are asked for again and again are few.
+const FILES_SHARE_OF_MEMORY = 0.125;
+
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;
 
@@ -95,7 +98,8 @@ export function compose(
 
   const { store, connected } = openStore(config, clock, log, onSurvived);
   const fleet = openFleet(config, seat, clock, onSurvived);
-  const memory = new Memory(Math.floor(config.memoryBytes / config.workers));
+  const memoryBytes = Math.floor(config.memoryBytes / config.workers);
+  const memory = new Memory(memoryBytes * (1 - FILES_SHARE_OF_MEMORY));
   const egress = openEgress(config);
   const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, fleet.manners("index"));
   const mirrors = watchMirrors(config, clock, egress, log);
@@ -140,6 +144,7 @@ export function compose(
       new Blobs({
         directory: config.dataDirectory,
         maxBytes: filesBudget(config),
+        memoryBytes: config.memoryBytes * FILES_SHARE_OF_MEMORY,
         clock,
         onSurvived,
         onEvent: (event) => metrics.blob(event),

@@ -9,12 +9,14 @@ import { type OpsRoutesOptions, opsRoutes } from "./ops.ts";
 import { passThroughRoutes } from "./pass-through.ts";
 import { rootRoutes } from "./root.ts";
 import { sendText } from "./send.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 import { type SimpleRoutesOptions, simpleRoutes } from "./simple.ts";
 
 export interface AppOptions
   extends SimpleRoutesOptions, FilesRoutesOptions, JsonRoutesOptions, OpsRoutesOptions, IndexPageOptions {
   /** A fault of larder's own: the client gets a 500 without its trace, the operator all of it. */
   readonly onFault: (error: unknown) => void;
+  readonly shortcuts: Shortcuts;
 }
 
 /** Every route there is. */

@@ -22,10 +22,25 @@ export function send(exchange: Exchange, route: string, reply: Reply): Response 
   return sendRendered(exchange, route, reply, renderHead(reply));
 }
 
-/** All the fields of an answer, as `writeHead` takes them. */
-export function renderHead({ fields, date, cacheStatus, body }: Reply): string[] {
-  const head = [...fields, "Date", date ?? new Date().toUTCString()];
-  head.push("Cache-Status", renderCacheStatus(cacheStatus));
+/** The fields of an answer with those that every answer has, as `writeHead` takes them. */
+export function renderFields({
+  fields,
+  date,
+  cacheStatus,
+}: Pick<Reply, "fields" | "date" | "cacheStatus">): string[] {
+  return [
+    ...fields,
+    "Date",
+    date ?? new Date().toUTCString(),
+    "Cache-Status",
+    renderCacheStatus(cacheStatus),
+  ];
+}
+
+/** The same, with the length of a body that is there. */
+export function renderHead(reply: Reply): string[] {
+  const { body } = reply;
+  const head = renderFields(reply);
   if (body !== undefined) head.push("Content-Length", String(body.length));
   return head;
 }
