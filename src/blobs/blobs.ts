@@ -16,6 +16,11 @@ export type { BlobReading, Opened } from "./fill.ts";
 export type { HotFile } from "./hot-files.ts";
 export type { Source } from "./source.ts";
 
+/** Where the finished files are, in the directory of larder's data. */
+export function filesDirectory(directory: string): string {
+  return join(directory, "files");
+}
+
 /** Which file: immutable, and named by its own hash. */
 export interface BlobKey {
   /** Canonical path, the cache key. */
@@ -67,7 +72,7 @@ export class Blobs {
   /** @throws Error (node:fs, node:sqlite) when the directory cannot be used */
   constructor(options: BlobsOptions) {
     this.#options = options;
-    this.#files = join(options.directory, "files");
+    this.#files = filesDirectory(options.directory);
     mkdirSync(this.#files, { recursive: true });
     this.#index = new BlobIndex({ ...options, file: join(options.directory, "files.sqlite") });
     this.#hot = new HotFiles(options.memoryBytes ?? 0);
@@ -250,6 +255,7 @@ export class Blobs {
       bytes,
       facts: facts satisfies BlobFacts,
       from: "disk",
+      name,
       copy: async (startAt, endAt, sink) => {
         if (!this.#hot.takes(endAt - startAt)) {
           await copyFile(handle, startAt, endAt, sink);

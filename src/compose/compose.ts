@@ -26,7 +26,7 @@ import type { Upstream } from "../upstream/upstream.ts";
 import type { Seat } from "../workers/seat.ts";
 import { drain, every, listen, withinMs } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
-import { filesTarget, openEgress, openUpstream, watchMirrors } from "./outward.ts";
+import { filesTarget, handOverOf, openEgress, openUpstream, watchMirrors } from "./outward.ts";
 import { openFleet } from "./fleet.ts";
 import { filesBudget, openIn, openStore } from "./stores.ts";
 import { handOver, sumOfWorkers } from "./worker-metrics.ts";
@@ -138,13 +138,15 @@ export function compose(
     },
   });
 
+  const filesFront = handOverOf(config);
   const blobs = openIn(
     config,
     () =>
       new Blobs({
         directory: config.dataDirectory,
         maxBytes: filesBudget(config),
-        memoryBytes: config.memoryBytes * FILES_SHARE_OF_MEMORY,
+        // A front that sends the files keeps them in the memory of its system.
+        memoryBytes: filesFront === undefined ? memoryBytes * FILES_SHARE_OF_MEMORY : 0,
         clock,
         onSurvived,
         onEvent: (event) => metrics.blob(event),
@@ -200,6 +202,7 @@ export function compose(
     ...serving,
     shortcuts,
     files,
+    ...(filesFront && { handOver: filesFront }),
     beside: (exchange, path) => serveBeside(exchange, path, { ...serving, metadata }),
     legacy: (exchange, path) => redirectLegacy(exchange, path, serving),
     onBroken: (path, error) => {

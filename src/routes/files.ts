@@ -18,6 +18,7 @@ import {
   sendUnavailable,
   sendUnsatisfiable,
 } from "./file-answers.ts";
+import { handOver, type HandOver } from "./hand-over.ts";
 import { renderFields, send, sendRendered } from "./send.ts";
 import { sendFile } from "./send-file.ts";
 import type { Shortcuts } from "./shortcuts.ts";
@@ -32,6 +33,7 @@ export interface FilesRoutesOptions {
   /** A file could not be sent whole, and its client's connection was broken because of it. */
   readonly onBroken: (path: string, error: unknown) => void;
   readonly shortcuts?: Shortcuts;
+  readonly handOver?: HandOver;
 }
 
 /** PyPI's files, at the paths of its files host (facts/pypi.md §3). */
@@ -121,6 +123,8 @@ async function answer(
 ): Promise<Response> {
   const selection = select(exchange, path, file.head);
   if (selection.kind === "not-modified") return sendNotModified(exchange, path, file, options.clock);
+  const handed = handOver(exchange, path, file, options);
+  if (handed !== undefined) return handed;
   if (selection.kind === "unsatisfiable") return sendUnsatisfiable(exchange, file);
   return sendBody(exchange, path, file, selection, options);
 }
