@@ -3,7 +3,6 @@ import { ageMs } from "../cache/freshness.ts";
 import type { Representation } from "../cache/memory.ts";
 import type { Clock } from "../clock.ts";
 import type { Exchange } from "./exchange.ts";
-import { renderHead } from "./send.ts";
 
 /** What the surfaces of PyPI differ in, beside their documents. */
 export interface Surface {
@@ -37,49 +36,6 @@ export function fieldsOfWhole(
     vary,
     ...freshnessFields(surface, answer, clock),
   ];
-}
-
-/** The fields of a hit as they were rendered last, and all that they tell besides what the representation is. */
-interface RenderedHead {
-  readonly surface: Surface;
-  readonly date: string;
-  readonly ttlSeconds: number;
-  readonly ageSeconds: number;
-  readonly head: string[];
-}
-
-const lastHeads = new WeakMap<Representation, RenderedHead>();
-
-/** The fields of a 200, rendered once for all the hits on a representation within a second. */
-export function headOfWhole(
-  exchange: Exchange,
-  surface: Surface,
-  answer: Answer,
-  representation: Representation,
-  clock: Clock,
-): string[] {
-  const { status: cacheStatus, ttlMs } = answer;
-  const { date } = answer.held.entry;
-  const { body } = representation;
-  const render = (): string[] => {
-    const fields = fieldsOfWhole(exchange, surface, answer, representation, clock);
-    return renderHead({ status: 200, fields, body, cacheStatus, date });
-  };
-  const isPlainHit = cacheStatus.kind === "hit" && cacheStatus.detail === undefined;
-  if (!isPlainHit || exchange.incoming.method === "OPTIONS") return render();
-  const ttlSeconds = Math.floor(ttlMs / 1000);
-  const age = ageSeconds(answer, clock);
-  const last = lastHeads.get(representation);
-  if (
-    last?.ttlSeconds === ttlSeconds &&
-    last.ageSeconds === age &&
-    last.date === date &&
-    last.surface === surface
-  )
-    return last.head;
-  const head = render();
-  lastHeads.set(representation, { surface, date, ttlSeconds, ageSeconds: age, head });
-  return head;
 }
 
 /**

@@ -7,10 +7,11 @@ import type { UpstreamUnavailable } from "../errors.ts";
 import { SERIAL_FIELD } from "../pypi/answers.ts";
 import type { Representations, Wanted } from "../resources/representations.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
-import { ageSeconds, freshnessFields, headOfWhole, type Surface } from "./document-fields.ts";
+import { ageSeconds, freshnessFields, fieldsOfWhole, type Surface } from "./document-fields.ts";
 import type { Exchange } from "./exchange.ts";
+import { HeadsOfHits } from "./heads-of-hits.ts";
 import { retryAfter } from "./retry-after.ts";
-import { send, sendRendered } from "./send.ts";
+import { renderHead, send, sendRendered } from "./send.ts";
 
 export interface DocumentServing {
   readonly cache: Cache;
@@ -107,15 +108,23 @@ export function sendNotFound(
   return send(exchange, surface.route, { status: 404, fields, body, cacheStatus });
 }
 
+const wholes = new HeadsOfHits();
+const notModifieds = new HeadsOfHits();
+const absents = new HeadsOfHits();
+
 function sendWhole(
   exchange: Exchange,
   surface: Surface,
   answer: Answer,
   representation: Representation,
-  serving: DocumentServing,
+  { clock }: DocumentServing,
 ): Response {
-  const reply = { status: 200, body: representation.body, cacheStatus: answer.status } as const;
-  const head = headOfWhole(exchange, surface, answer, representation, serving.clock);
+  const { body } = representation;
+  const reply = { status: 200, body, cacheStatus: answer.status, date: answer.held.entry.date };
+  const render = (): string[] =>
+    renderHead({ ...reply, fields: fieldsOfWhole(exchange, surface, answer, representation, clock) });
+  const isOptions = exchange.incoming.method === "OPTIONS";
+  const head = isOptions ? render() : wholes.head(representation, surface, answer, clock, render);
   return sendRendered(exchange, surface.route, reply, head);
 }
 
@@ -128,22 +137,17 @@ export function sendNotModified(
   serving: DocumentServing,
 ): Response {
   const { entry } = answer.held;
-  const serial = entry.generation > 0 ? [SERIAL_FIELD, String(entry.generation)] : [];
-  return send(exchange, surface.route, {
-    status: 304,
-    fields: [
-      "ETag",
-      etag,
-      "Vary",
-      surface.vary,
-      ...serial,
-      ...surface.fields,
-      ...freshnessFields(surface, answer, serving.clock),
-    ],
-    body: undefined,
-    cacheStatus: answer.status,
-    date: entry.date,
-  });
+  const reply = { status: 304, body: undefined, cacheStatus: answer.status, date: entry.date };
+  const render = (): string[] => {
+    const serial = entry.generation > 0 ? [SERIAL_FIELD, String(entry.generation)] : [];
+    const validators = ["ETag", etag, "Vary", surface.vary, ...serial, ...surface.fields];
+    return renderHead({
+      ...reply,
+      fields: [...validators, ...freshnessFields(surface, answer, serving.clock)],
+    });
+  };
+  const head = notModifieds.head(answer.held, surface, answer, serving.clock, render, etag);
+  return sendRendered(exchange, surface.route, reply, head);
 }
 
 /** Upstream's 404 or 410. */
@@ -155,19 +159,13 @@ export function sendAbsent(
 ): Response {
   const { entry } = answer.held;
   const { contentType, body } = surface.notFound;
-  return send(exchange, surface.route, {
-    status: entry.status,
-    fields: [
-      "Content-Type",
-      contentType,
-      ...surface.fields,
-      "Age",
-      String(ageSeconds(answer, serving.clock)),
-    ],
-    body,
-    cacheStatus: answer.status,
-    date: entry.date,
-  });
+  const reply = { status: entry.status, body, cacheStatus: answer.status, date: entry.date };
+  const render = (): string[] => {
+    const age = String(ageSeconds(answer, serving.clock));
+    return renderHead({ ...reply, fields: ["Content-Type", contentType, ...surface.fields, "Age", age] });
+  };
+  const head = absents.head(answer.held, surface, answer, serving.clock, render);
+  return sendRendered(exchange, surface.route, reply, head);
 }
 
 /** Upstream's trouble and nothing held: never a 404, never a 504 (clients.md rules 5 and 6). */

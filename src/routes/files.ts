@@ -18,6 +18,7 @@ import {
   sendUnavailable,
   sendUnsatisfiable,
 } from "./file-answers.ts";
+import { HeadsOfFiles } from "./heads-of-hits.ts";
 import { handOver, type HandOver } from "./hand-over.ts";
 import { renderFields, send, sendRendered } from "./send.ts";
 import { sendFile } from "./send-file.ts";
@@ -95,6 +96,8 @@ function isNamed(ifNoneMatch: string | undefined, etag: string): boolean {
   return ifNoneMatch?.trim() !== "*" && isNoneMatch(ifNoneMatch, etag);
 }
 
+const heads = new HeadsOfFiles();
+
 /** Sends what memory has of a file, in one go; undefined where the disk is needed. */
 function sendHot(
   exchange: Exchange,
@@ -111,8 +114,15 @@ function sendHot(
   const isHead = exchange.incoming.method === "HEAD";
   const body = isHead ? undefined : hot.piece(startAt, endAt);
   if (body === undefined && !isHead) return undefined;
-  const reply = { ...replyOf(exchange, path, file, selection, clock), body };
-  return sendRendered(exchange, ROUTE, reply, renderFields(reply));
+  const status = selection.kind === "whole" ? 200 : 206;
+  const render = (): string[] => renderFields(replyOf(exchange, path, file, selection, clock));
+  const head = heads.head(
+    hot,
+    `${exchange.incoming.method ?? ""} ${selection.kind} ${startAt}-${endAt}`,
+    clock,
+    render,
+  );
+  return sendRendered(exchange, ROUTE, { status, body, cacheStatus: FILE_HIT }, head);
 }
 
 async function answer(
