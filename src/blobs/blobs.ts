@@ -137,6 +137,11 @@ export class Blobs {
     return { ...this.#index.tally(), filling: this.#fills.size };
   }
 
+  /** What of files is in memory. */
+  memorySize(): Tally {
+    return this.#hot.size();
+  }
+
   /** Writes down what was used since the last time; to be called now and then. */
   flushUses(): void {
     try {

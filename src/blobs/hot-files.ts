@@ -64,6 +64,11 @@ export class HotFiles {
     this.#shrink();
   }
 
+  /** Pieces held, and the bytes counted against the bound. */
+  size(): { readonly entries: number; readonly bytes: number } {
+    return { entries: this.#order.size, bytes: this.#bytes };
+  }
+
   #file(file: Omit<HotFile, "piece">): HotFile & { readonly pieces: Map<string, Piece> } {
     const pieces = new Map<string, Piece>();
     return {

@@ -84,7 +84,10 @@ export function compose(
   const metrics: Metrics = createMetrics(
     {
       store: () => store.size(),
-      memory: () => memory.size(),
+      memory: () => {
+        const [documents, files] = [memory.size(), blobs.memorySize()];
+        return { entries: documents.entries + files.entries, bytes: documents.bytes + files.bytes };
+      },
       files: () => blobs.size(),
       isStoreUp: () => store.state().is === "up",
       mirrors: () => mirrors?.states() ?? [],
