@@ -134,7 +134,9 @@ function eventMetrics(registers: Registry[]): Pick<Metrics, "collapsed" | "avoid
   });
   return {
     collapsed: () => collapsed.inc(),
-    avoided: () => void avoidedCount++,
+    avoided: () => {
+      avoidedCount++;
+    },
     survived: (what) => survived.inc({ what }),
   };
 }

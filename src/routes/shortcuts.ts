@@ -67,7 +67,7 @@ export class Shortcuts {
     if (filesTarget.kind === "mirror") key += `\n${filesTarget.current() ?? NONE}`;
     if (hasForwardedFields(incoming) && publicBase.isTrustedPeer(incoming.socket.remoteAddress ?? "")) {
       const { "x-forwarded-proto": proto, "x-forwarded-host": by, "x-forwarded-prefix": under } = headers;
-      key += `\n${[proto, by, under].map((field) => JSON.stringify(field) ?? NONE).join("\n")}`;
+      key += `\n${JSON.stringify([proto, by, under])}`;
     }
     return key;
   }
