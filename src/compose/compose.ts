@@ -255,6 +255,7 @@ export function compose(
       await fleet.close();
       await store.close();
       if (seat === undefined) log.info("stopped");
+      await log.written();
     },
     roll: () => {
       // A terminal that goes tells all of its processes; a worker is replaced by the primary.

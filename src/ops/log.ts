@@ -10,6 +10,8 @@ import { wholeLine } from "./whole-line.ts";
 export interface Log extends Logger {
   /** The line of a request, at level `info`. */
   readonly request: (line: RequestLine) => void;
+  /** Resolves when every line is written: to be awaited before the process is ended. */
+  readonly written: () => Promise<void>;
 }
 
 /** How to log. */
@@ -30,12 +32,13 @@ export interface LogOptions {
 /**
  * Makes the logger: one line of JSON for each event, or on a terminal one that people can read.
  * Credentials are masked in every line, in its message, its members at any depth, and its errors' stacks.
- * JSON is written in pages of many lines, of which none waits longer than 100 ms; what still waits at the end of the
- * process is written then, and a warning at once.
+ * JSON is written in pages of many lines, of which none waits longer than 5 ms; what still waits at the end of the process is
+ * written then, and a warning at once.
  */
 export function createLog({ level, format, isTerminal, to, isShared = false, worker }: LogOptions): Log {
   const isPretty = format === "pretty" || (format === "auto" && isTerminal);
-  const stream = isPretty ? prettyStream(isTerminal, to) : (to ?? stdoutStream(isShared));
+  const stdout = isPretty || to !== undefined ? undefined : stdoutStream(isShared);
+  const stream = stdout ?? (isPretty || to === undefined ? prettyStream(isTerminal, to) : to);
   const time = isoTimes(systemClock);
   const base = {
     pid: process.pid,
@@ -58,7 +61,7 @@ export function createLog({ level, format, isTerminal, to, isShared = false, wor
   const request = (line: RequestLine): void => {
     if (isTold) stream.write(fit(renderRequestLine(line, time(), bindings)));
   };
-  return Object.assign(log, { request });
+  return Object.assign(log, { request, written: async () => await stdout?.written() });
 }
 
 /** Made for the eye, in this thread and at once: a worker thread would lose the last lines before a crash. */
