@@ -6,13 +6,20 @@ import type { Clock, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import { BlobIndex, type IndexRow, type Tally } from "./blob-index.ts";
-import { copyFile } from "./copy.ts";
+import { copyFile, readWhole } from "./copy.ts";
+import { HotFiles, type HotFile } from "./hot-files.ts";
 import { type BlobReading, Fill, type FillOutcome, type FillPlace } from "./fill.ts";
 import type { BlobFacts, Source } from "./source.ts";
 import { openTemporaries, type Temporaries } from "./temporaries.ts";
 
 export type { BlobReading, Opened } from "./fill.ts";
+export type { HotFile } from "./hot-files.ts";
 export type { Source } from "./source.ts";
+
+/** Where the finished files are, in the directory of larder's data. */
+export function filesDirectory(directory: string): string {
+  return join(directory, "files");
+}
 
 /** Which file: immutable, and named by its own hash. */
 export interface BlobKey {
@@ -33,6 +40,8 @@ export interface BlobsOptions {
   readonly directory: string;
   /** Budget of the finished files; the least recently used go when it is passed, down to nine tenths of it. */
   readonly maxBytes: number;
+  /** Budget of what is kept in memory of small files; 0, or none given, for nothing. */
+  readonly memoryBytes?: number;
   readonly clock: Clock;
   readonly onSurvived: OnSurvived;
   readonly onEvent?: ((event: BlobEvent) => void) | undefined;
@@ -55,6 +64,7 @@ export class Blobs {
   readonly #index: BlobIndex;
   readonly #temporaries: Temporaries;
   readonly #fills = new Map<string, Fill>();
+  readonly #hot: HotFiles;
   readonly #ending = new AbortController();
   /** Bytes that fills under way were admitted with. */
   #reservedBytes = 0;
@@ -62,9 +72,10 @@ export class Blobs {
   /** @throws Error (node:fs, node:sqlite) when the directory cannot be used */
   constructor(options: BlobsOptions) {
     this.#options = options;
-    this.#files = join(options.directory, "files");
+    this.#files = filesDirectory(options.directory);
     mkdirSync(this.#files, { recursive: true });
     this.#index = new BlobIndex({ ...options, file: join(options.directory, "files.sqlite") });
+    this.#hot = new HotFiles(options.memoryBytes ?? 0);
     this.#temporaries = openTemporaries(join(this.#files, "tmp"));
     this.swept = this.#sweep();
   }
@@ -72,6 +83,13 @@ export class Blobs {
   /** The fill of this file, if one is under way here. */
   filling(key: BlobKey): Fill | undefined {
     return this.#fills.get(key.path);
+  }
+
+  /** A file of which memory has something: nothing about it has to be waited for. */
+  hot(key: BlobKey): HotFile | undefined {
+    const file = this.#hot.find(key.path);
+    if (file !== undefined) this.#index.use(file.name);
+    return file;
   }
 
   /** A file that is held, open. A row without its bytes is a miss, and removed. */
@@ -83,7 +101,7 @@ export class Blobs {
       const handle = await this.#open(name, row);
       if (handle === undefined) this.#index.remove(name);
       else this.#index.use(name);
-      return handle && reading(handle, row);
+      return handle && this.#reading(key.path, name, handle, row);
     } catch (error) {
       this.#options.onSurvived("files: lookup", key.path, error);
       return undefined;
@@ -117,6 +135,11 @@ export class Blobs {
   /** Finished files, and fills under way. */
   size(): Tally & { readonly filling: number } {
     return { ...this.#index.tally(), filling: this.#fills.size };
+  }
+
+  /** What of files is in memory. */
+  memorySize(): Tally {
+    return this.#hot.size();
   }
 
   /** Writes down what was used since the last time; to be called now and then. */
@@ -230,6 +253,31 @@ export class Blobs {
     return undefined;
   }
 
+  #reading(path: string, name: string, handle: FileHandle, row: IndexRow): BlobReading {
+    const { bytes, ...facts } = row;
+    let isOpen = true;
+    return {
+      bytes,
+      facts: facts satisfies BlobFacts,
+      from: "disk",
+      name,
+      copy: async (startAt, endAt, sink) => {
+        if (!this.#hot.takes(endAt - startAt)) {
+          await copyFile(handle, startAt, endAt, sink);
+          return;
+        }
+        const piece = Buffer.allocUnsafeSlow(endAt - startAt);
+        await readWhole(handle, piece, startAt);
+        this.#hot.keep(path, { name, bytes, facts }, startAt, piece);
+        await sink(piece);
+      },
+      close: () => {
+        if (isOpen) void handle.close();
+        isOpen = false;
+      },
+    };
+  }
+
   /** Evicts, where what is held and what is coming pass the budget together. */
   async #makeRoom(): Promise<void> {
     const { maxBytes, onSurvived } = this.#options;
@@ -293,20 +341,6 @@ export class Blobs {
 function nameOf({ path, blake2b256 }: BlobKey): string {
   const which = createHash("sha256").update(path).digest("hex").slice(0, 16);
   return `${blake2b256.slice(0, 2)}/${blake2b256.slice(2)}-${which}`;
-}
-
-function reading(handle: FileHandle, { bytes, ...facts }: IndexRow): BlobReading {
-  let isOpen = true;
-  return {
-    bytes,
-    facts: facts satisfies BlobFacts,
-    from: "disk",
-    copy: async (startAt, endAt, sink) => copyFile(handle, startAt, endAt, sink),
-    close: () => {
-      if (isOpen) void handle.close();
-      isOpen = false;
-    },
-  };
 }
 
 function isNotThere(error: unknown): boolean {

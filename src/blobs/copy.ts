@@ -33,3 +33,15 @@ export async function copyFile(
   // Not in a `finally`: a sink that failed may still hold the buffer.
   if (spare.length < MOST_SPARE) spare.push(buffer);
 }
+
+/**
+ * Fills a buffer with the bytes of an open file from `startAt` on.
+ * @throws Error when the file ends early
+ */
+export async function readWhole(handle: FileHandle, buffer: Buffer, startAt: number): Promise<void> {
+  for (let done = 0; done < buffer.length;) {
+    const { bytesRead } = await handle.read(buffer, done, buffer.length - done, startAt + done);
+    if (bytesRead === 0) throw new Error(`the file ends at ${startAt + done}`);
+    done += bytesRead;
+  }
+}

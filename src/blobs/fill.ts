@@ -13,6 +13,8 @@ export interface BlobReading {
   readonly facts: BlobFacts;
   /** Where the bytes come from now: "disk", "fill" (to be stored), or "upstream" (passed through, not stored). */
   readonly from: "disk" | "fill" | "upstream";
+  /** Its path below the directory of files, where it is whole on this disk: hexadecimal digits, a slash and a hyphen. */
+  readonly name?: string;
   /**
    * Copies the bytes [`startAt`, `endAt`) at the pace of `sink`. Of a file that is still coming, the last byte is
    * given only when the whole is proved: nobody can take for whole what is not.

@@ -7,7 +7,8 @@ export interface Representation {
   readonly etag: string;
   /** Fields that do not change with time: name, value, name, value. */
   readonly fields: readonly string[];
-  readonly body: Buffer;
+  /** A string has a byte for each character (latin1): Node sends it in one write with its head, where a Buffer needs two. */
+  readonly body: Buffer | string;
 }
 
 /** A stored response held in memory, with what has been made ready of it so far. */

@@ -14,19 +14,20 @@ import { Files } from "../resources/files.ts";
 import { Metadata } from "../resources/metadata.ts";
 import { Representations } from "../resources/representations.ts";
 import { serveBeside } from "../routes/beside.ts";
-import { createApp } from "../routes/app.ts";
+import { createApp, sendFault } from "../routes/app.ts";
 import { refusalOf } from "../routes/elsewhere.ts";
 import type { Readiness } from "../routes/ops.ts";
 import { redirectLegacy } from "../routes/legacy-files.ts";
 import { type PublicBaseOptions, publicPrefix } from "../routes/public-base.ts";
 import { createServer } from "../routes/server.ts";
+import { Shortcuts } from "../routes/shortcuts.ts";
 import type { GuardedStore } from "../store/guarded.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Seat } from "../workers/seat.ts";
 import { drain, every, listen, withinMs } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
-import { filesTarget, openEgress, openUpstream, watchMirrors } from "./outward.ts";
+import { filesTarget, handOverOf, openEgress, openUpstream, watchMirrors } from "./outward.ts";
 import { openFleet } from "./fleet.ts";
 import { filesBudget, openIn, openStore } from "./stores.ts";
 import { handOver, sumOfWorkers } from "./worker-metrics.ts";
@@ -52,6 +53,9 @@ const CONNECT_PATIENCE_MS = 1_000;
 
 // Until a file's answer begins: clients give up after 10 to 15 s (clients.md rule 26).
 const MAX_FILE_WAIT_MS = 9_000;
+
+// Of the memory tier's budget: the small files and parts of files that are asked for again and again are few.
+const FILES_SHARE_OF_MEMORY = 0.125;
 
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;
@@ -81,7 +85,10 @@ export function compose(
   const metrics: Metrics = createMetrics(
     {
       store: () => store.size(),
-      memory: () => memory.size(),
+      memory: () => {
+        const [documents, files] = [memory.size(), blobs.memorySize()];
+        return { entries: documents.entries + files.entries, bytes: documents.bytes + files.bytes };
+      },
       files: () => blobs.size(),
       isStoreUp: () => store.state().is === "up",
       mirrors: () => mirrors?.states() ?? [],
@@ -95,7 +102,8 @@ export function compose(
 
   const { store, connected } = openStore(config, clock, log, onSurvived);
   const fleet = openFleet(config, seat, clock, onSurvived);
-  const memory = new Memory(Math.floor(config.memoryBytes / config.workers));
+  const memoryBytes = Math.floor(config.memoryBytes / config.workers);
+  const memory = new Memory(memoryBytes * (1 - FILES_SHARE_OF_MEMORY));
   const egress = openEgress(config);
   const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, fleet.manners("index"));
   const mirrors = watchMirrors(config, clock, egress, log);
@@ -134,12 +142,15 @@ export function compose(
     },
   });
 
+  const filesFront = handOverOf(config);
   const blobs = openIn(
     config,
     () =>
       new Blobs({
         directory: config.dataDirectory,
         maxBytes: filesBudget(config),
+        // A front that sends the files keeps them in the memory of its system.
+        memoryBytes: filesFront === undefined ? memoryBytes * FILES_SHARE_OF_MEMORY : 0,
         clock,
         onSurvived,
         onEvent: (event) => metrics.blob(event),
@@ -178,7 +189,13 @@ export function compose(
     publicUrl: config.publicUrl,
     isTrustedPeer: (address) => config.trustedProxies.trusts(address),
   };
-  const serving = { cache, documents, representations, clock, publicBase };
+  const pointing = { filesTarget: filesTarget(config, mirrors), publicBase };
+  const serving = { cache, documents, representations, clock, ...pointing };
+  const onFault = (error: unknown): void => log.error({ err: error }, "a fault of larder's own");
+  const shortcuts = new Shortcuts({
+    ...pointing,
+    onError: (exchange, error) => void sendFault(exchange, error, { onFault }),
+  });
   let draining = false;
   const workers = seat && workersUp(seat, config.workers);
   const renderMetrics =
@@ -187,8 +204,9 @@ export function compose(
       : sumOfWorkers(seat, metrics);
   const app = createApp({
     ...serving,
-    filesTarget: filesTarget(config, mirrors),
+    shortcuts,
     files,
+    ...(filesFront && { handOver: filesFront }),
     beside: (exchange, path) => serveBeside(exchange, path, { ...serving, metadata }),
     legacy: (exchange, path) => redirectLegacy(exchange, path, serving),
     onBroken: (path, error) => {
@@ -202,10 +220,11 @@ export function compose(
     upstreamUrl: config.upstreamUrl,
     readiness: () => ({ ...readiness(draining, store, upstream, filesUpstream, mirrors), ...workers?.() }),
     metrics: renderMetrics,
-    onFault: (error) => log.error({ err: error }, "a fault of larder's own"),
+    onFault,
   });
   const server = createServer({
     fetch: app.fetch,
+    shortcuts,
     prefix: publicPrefix(config.publicUrl),
     refusalOf: (path) => refusalOf(path, config.upstreamUrl),
     onDone: (exchange) => observe(exchange, metrics, log),
@@ -237,6 +256,7 @@ export function compose(
       await fleet.close();
       await store.close();
       if (seat === undefined) log.info("stopped");
+      await log.written();
     },
     roll: () => {
       // A terminal that goes tells all of its processes; a worker is replaced by the primary.

@@ -13,18 +13,23 @@ export function observe({ incoming, outgoing }: Exchange, metrics: Metrics, log:
   const isCollapsed = cacheStatus.kind === "forward" && cacheStatus.collapsed;
   if (isCollapsed) metrics.collapsed();
   if ((isCollapsed || cacheStatus.kind === "hit") && outgoing.statusCode < 500) metrics.avoided();
-  log.info(
-    {
-      method: incoming.method,
-      path: incoming.url?.split("?", 1)[0]?.slice(0, 256),
-      status: outgoing.statusCode,
-      cache,
-      ms: Math.round(durationMs * 100) / 100,
-      agent: incoming.headers["user-agent"],
-      ...(!outgoing.writableFinished && { aborted: true }),
-    },
-    "request",
-  );
+  log.request({
+    method: incoming.method,
+    path: pathOf(incoming.url),
+    status: outgoing.statusCode,
+    cache,
+    ms: Math.round(durationMs * 100) / 100,
+    agent: incoming.headers["user-agent"],
+    isAborted: !outgoing.writableFinished,
+  });
+}
+
+const LONGEST_PATH_TOLD = 256;
+
+function pathOf(url: string | undefined): string | undefined {
+  if (url === undefined) return undefined;
+  const queryAt = url.indexOf("?");
+  return url.slice(0, queryAt < 0 ? LONGEST_PATH_TOLD : Math.min(queryAt, LONGEST_PATH_TOLD));
 }
 
 /** What upstream did is told in a word; a fault of larder's own needs its trace. */

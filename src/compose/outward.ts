@@ -1,4 +1,6 @@
+import { join, resolve } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { filesDirectory } from "../blobs/blobs.ts";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { headProbe } from "../mirrors/head-probe.ts";
@@ -6,6 +8,7 @@ import { createMirrors, type Mirrors, type MirrorState } from "../mirrors/mirror
 import type { Manners } from "../fleet/manners.ts";
 import type { Log } from "../ops/log.ts";
 import type { Metrics } from "../ops/metrics.ts";
+import type { HandOver } from "../routes/hand-over.ts";
 import type { FilesTarget } from "../routes/pointing.ts";
 import { createEgress, type Egress } from "../upstream/dispatcher.ts";
 import { createUpstream, type Upstream } from "../upstream/upstream.ts";
@@ -75,4 +78,17 @@ export function watchMirrors(config: Config, clock: Clock, egress: Egress, log: 
 export function filesTarget(config: Config, mirrors: Mirrors | undefined): FilesTarget {
   if (mirrors !== undefined) return { kind: "mirror", current: () => mirrors.current() };
   return { kind: config.files.kind === "larder" ? "larder" : "upstream" };
+}
+
+/** How files are handed over to a front, if they are. */
+export function handOverOf({ accel, trustedProxies, dataDirectory }: Config): HandOver | undefined {
+  if (accel.kind === "none") return undefined;
+  const directory = resolve(filesDirectory(dataDirectory));
+  return {
+    field: (name) =>
+      accel.kind === "x-sendfile"
+        ? ["X-Sendfile", join(directory, name)]
+        : ["X-Accel-Redirect", `${accel.prefix}${name}`],
+    isFront: (address) => trustedProxies.trusts(address),
+  };
 }

@@ -54,6 +54,7 @@ export function composePrimary(config: Config, clock: Clock = systemClock): Lard
     async close() {
       await pool.close();
       log.info("stopped");
+      await log.written();
     },
     roll: () => pool.roll(),
     kill: () => pool.kill(),

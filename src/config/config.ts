@@ -94,11 +94,17 @@ function describeUnknown(name: string): string {
 }
 
 /** What each value alone does not show: settings that cannot work together. */
-function contradictions({ upstreamUrl, publicUrl }: Draft): string[] {
-  if (upstreamUrl === undefined || upstreamUrl !== publicUrl) return [];
-  return [
-    `LARDER_PUBLIC_URL: got ${JSON.stringify(publicUrl)}, the same as LARDER_UPSTREAM: larder would ask itself`,
-  ];
+function contradictions({ upstreamUrl, publicUrl, accel, trustedProxies }: Draft): string[] {
+  const faults: string[] = [];
+  if (upstreamUrl !== undefined && upstreamUrl === publicUrl) {
+    const given = JSON.stringify(publicUrl);
+    faults.push(`LARDER_PUBLIC_URL: got ${given}, the same as LARDER_UPSTREAM: larder would ask itself`);
+  }
+  if (accel !== undefined && accel.kind !== "none" && trustedProxies?.description === "none") {
+    const given = JSON.stringify(OPTIONS.accel.kind.show(accel));
+    faults.push(`LARDER_ACCEL: got ${given}, but LARDER_TRUST_PROXY names no front to hand files over to`);
+  }
+  return faults;
 }
 
 const isComplete = (draft: Draft): draft is Config => KEYS.every((key) => key in draft);

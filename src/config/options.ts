@@ -1,4 +1,5 @@
 import type { Ms } from "../clock.ts";
+import { accel, type Accel } from "./accel.ts";
 import {
   baseUrl,
   caFile,
@@ -44,6 +45,7 @@ export interface Config {
   readonly mirrorProbeMs: Ms;
   readonly publicUrl: string | undefined;
   readonly trustedProxies: TrustedProxies;
+  readonly accel: Accel;
   readonly offline: boolean;
   readonly freshMs: Ms;
   readonly ownCheckMs: Ms;
@@ -191,6 +193,15 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
       "peers whose `X-Forwarded-*` is believed: `none`, `all`, or addresses, CIDR networks, `loopback` and `private` " +
       "(RFC 1918, RFC 4193)",
     reason: "anyone can send these fields",
+  },
+  accel: {
+    env: "LARDER_ACCEL",
+    kind: accel,
+    fallback: "none",
+    help:
+      "whether a front among `LARDER_TRUST_PROXY` sends the files that are on disk: `none`, `x-accel-redirect` (nginx; " +
+      "its internal location is `/larder-files/`, or follows a colon), `x-sendfile` (Apache, lighttpd, Caddy)",
+    reason: "the front must have been set up for it",
   },
   offline: {
     env: "LARDER_OFFLINE",

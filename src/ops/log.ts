@@ -1,9 +1,18 @@
-import { destination, pino, stdTimeFunctions, type DestinationStream, type Level, type Logger } from "pino";
+import { hostname } from "node:os";
+import { destination, pino, type DestinationStream, type Level, type Logger } from "pino";
 import pretty from "pino-pretty";
+import { systemClock } from "../clock.ts";
 import { redactJsonLine } from "../redact.ts";
-import { WHOLE_LINE_BYTES, wholeLine } from "./whole-line.ts";
+import { isoTimes, renderRequestLine, type RequestLine } from "./request-line.ts";
+import { stdoutStream } from "./stdout.ts";
+import { wholeLine } from "./whole-line.ts";
 
-export type Log = Logger;
+export interface Log extends Logger {
+  /** The line of a request, at level `info`. */
+  readonly request: (line: RequestLine) => void;
+  /** Resolves when every line is written: to be awaited before the process is ended. */
+  readonly written: () => Promise<void>;
+}
 
 /** How to log. */
 export interface LogOptions {
@@ -24,31 +33,39 @@ export interface LogOptions {
   readonly worker?: number;
 }
 
-// What may wait for a stdout that nobody reads: enough for a hiccup, bounded so that it cannot eat the memory.
-const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
-
 /**
  * Makes the logger: one line of JSON for each event, or on a terminal one that people can read.
  * Credentials are masked in every line, in its message, its members at any depth, and its errors' stacks.
- * JSON is written without holding the event loop; what still waits at the end of the process is flushed then.
+ * JSON is written in pages of many lines, of which none waits longer than 5 ms; what still waits at the end of the process is
+ * written then, and a warning at once.
  */
 export function createLog({ level, format, isTerminal, to, isShared = false, worker }: LogOptions): Log {
   const isPretty = format === "pretty" || (format === "auto" && isTerminal);
+  const stdout = isPretty || to !== undefined ? undefined : stdoutStream(isShared);
+  const stream = stdout ?? (isPretty || to === undefined ? prettyStream(isTerminal, to) : to);
+  const time = isoTimes(systemClock);
+  const base = {
+    pid: process.pid,
+    hostname: hostname(),
+    ...(worker !== undefined && { worker }),
+  };
+  const fit = isShared ? wholeLine : (line: string) => line;
   const log = pino(
     {
       level,
-      timestamp: stdTimeFunctions.isoTime,
+      base,
+      timestamp: () => `,"time":"${time()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      hooks: { streamWrite: isShared ? (line) => wholeLine(redactJsonLine(line)) : redactJsonLine },
+      hooks: { streamWrite: (line) => fit(redactJsonLine(line)) },
     },
-    isPretty ? prettyStream(isTerminal, to) : (to ?? stdoutStream(isShared)),
+    stream,
   );
-  return worker === undefined ? log : log.child({ worker });
-}
-
-function stdoutStream(isShared: boolean): DestinationStream {
-  const writes = isShared ? { maxWrite: WHOLE_LINE_BYTES } : {};
-  return destination({ dest: 1, sync: false, maxLength: MAX_WAITING_CHARACTERS, ...writes });
+  const bindings = JSON.stringify(base).slice(1, -1);
+  const isTold = log.isLevelEnabled("info");
+  const request = (line: RequestLine): void => {
+    if (isTold) stream.write(fit(renderRequestLine(line, time(), bindings)));
+  };
+  return Object.assign(log, { request, written: async () => await stdout?.written() });
 }
 
 /** Made for the eye, in this thread and at once: a worker thread would lose the last lines before a crash. */

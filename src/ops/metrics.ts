@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Ms } from "../clock.ts";
 import type { MetricsSnapshot } from "./metrics-sum.ts";
+import { type RequestSample, RequestTally } from "./request-tally.ts";
 
 interface Size {
   readonly entries: number;
@@ -17,16 +18,6 @@ export interface MetricSources {
   readonly isStoreUp: () => boolean;
   /** Every configured mirror; empty for none. */
   readonly mirrors: () => Iterable<{ readonly base: string; readonly healthy: boolean }>;
-}
-
-/** One request as it was answered. Every word comes from a small closed set, never from the client. */
-export interface RequestSample {
-  /** The route's name, not the path. */
-  readonly route: string;
-  /** `hit`, or RFC 9211's reason to forward: `uri-miss`, `stale`, `request`...; `none` where no cache was asked. */
-  readonly cache: string;
-  readonly status: number;
-  readonly durationMs: Ms;
 }
 
 /** One exchange with upstream. */
@@ -60,8 +51,6 @@ export interface Metrics {
   snapshot(): Promise<MetricsSnapshot>;
 }
 
-// From a memory hit to the longest patience of a client, in seconds.
-const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
 // From a nearby CDN to the time-out of the whole exchange.
 const EXCHANGE_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
@@ -78,8 +67,9 @@ export function createMetrics(
   const registers = [registry];
   collectDefaultMetrics({ register: registry, prefix: "larder_" });
   const refreshGauges = createGauges(registers, sources, onSurvived);
+  const requests = new RequestTally(registers);
   return {
-    ...requestMetrics(registers),
+    request: (sample) => requests.note(sample),
     ...exchangeMetrics(registers),
     ...eventMetrics(registers),
     ...blobMetrics(registers),
@@ -91,30 +81,6 @@ export function createMetrics(
     async snapshot() {
       await refreshGauges();
       return registry.getMetricsAsJSON();
-    },
-  };
-}
-
-function requestMetrics(registers: Registry[]): Pick<Metrics, "request"> {
-  const total = new Counter({
-    name: "larder_requests_total",
-    help: "Requests answered, by route, cache status (RFC 9211) and class of HTTP status.",
-    labelNames: ["route", "cache", "status"],
-    registers,
-  });
-  const seconds = new Histogram({
-    name: "larder_request_duration_seconds",
-    help: "Time from a request to the end of its answer, by cache status.",
-    labelNames: ["cache"],
-    buckets: REQUEST_SECONDS,
-    registers,
-  });
-  const totalBy = remembered((...labels) => total.labels(...labels));
-  const secondsBy = remembered((...labels) => seconds.labels(...labels));
-  return {
-    request({ route, cache, status, durationMs }) {
-      totalBy(route, cache, statusClass(status)).inc();
-      secondsBy(cache).observe(durationMs / 1_000);
     },
   };
 }
@@ -149,10 +115,16 @@ function eventMetrics(registers: Registry[]): Pick<Metrics, "collapsed" | "avoid
     help: "Requests that joined another's request upstream for the same.",
     registers,
   });
-  const avoided = new Counter({
+  // On the path of every hit: a number, made a metric of when somebody asks.
+  let avoidedCount = 0;
+  new Counter({
     name: "larder_upstream_avoided_total",
     help: "Requests answered without a request upstream.",
     registers,
+    collect() {
+      this.reset();
+      this.inc(avoidedCount);
+    },
   });
   const survived = new Counter({
     name: "larder_survived_total",
@@ -162,7 +134,9 @@ function eventMetrics(registers: Registry[]): Pick<Metrics, "collapsed" | "avoid
   });
   return {
     collapsed: () => collapsed.inc(),
-    avoided: () => avoided.inc(),
+    avoided: () => {
+      avoidedCount++;
+    },
     survived: (what) => survived.inc({ what }),
   };
 }
@@ -201,7 +175,7 @@ function blobMetrics(registers: Registry[]): Pick<Metrics, "blob"> {
   };
 }
 
-/** Resolves label values to a metric's child once for each combination: this is on the path of every request. */
+/** Resolves label values to a metric's child once for each combination. */
 function remembered<C>(resolve: (...labels: string[]) => C): (...labels: string[]) => C {
   const children = new Map<string, C>();
   return (...labels) => {
@@ -210,10 +184,6 @@ function remembered<C>(resolve: (...labels: string[]) => C): (...labels: string[
     if (child === undefined) children.set(key, (child = resolve(...labels)));
     return child;
   };
-}
-
-function statusClass(status: number): string {
-  return `${Math.floor(status / 100)}xx`;
 }
 
 function createGauges(

@@ -15,15 +15,14 @@ export const CORS_FIELDS: readonly string[] = [
 ];
 
 /** The 24 bytes of a 404 of the JSON API: a space after the colon, no newline at the end. */
-export const JSON_NOT_FOUND = Buffer.from('{"message": "Not Found"}');
+export const JSON_NOT_FOUND = '{"message": "Not Found"}';
 
 /** The body of a 404 of the Simple API. */
-export const SIMPLE_NOT_FOUND = Buffer.from("404 Not Found");
+export const SIMPLE_NOT_FOUND = "404 Not Found";
 
 /** The body of the edge's slash redirect. */
-export const MOVED_PERMANENTLY = Buffer.from(
-  "<html><head><title>301 Moved Permanently</title></head><body><center><h1>301 Moved Permanently</h1></center></body></html>",
-);
+export const MOVED_PERMANENTLY =
+  "<html><head><title>301 Moved Permanently</title></head><body><center><h1>301 Moved Permanently</h1></center></body></html>";
 
 /** The field that tells a project's serial: on every 200 (bandersnatch refuses a page without it). */
 export const SERIAL_FIELD = "X-PyPI-Last-Serial";

@@ -13,10 +13,21 @@ const ZSTD = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const gzipLater = promisify(gzip);
 const zstdLater: (body: Buffer, options: typeof ZSTD) => Promise<Buffer> = promisify(zstdCompress);
 
+/**
+ * The same bytes in memory of just their size: zlib gives a piece of a buffer of 16 KiB, all of which stays for as long as
+ * the piece is kept.
+ */
+function trimmed(bytes: Buffer): Buffer {
+  if (bytes.buffer.byteLength <= bytes.length + bytes.length / 8) return bytes;
+  const exact = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(exact);
+  return exact;
+}
+
 /** Encodes a body: small ones at once, large ones off the event loop. Same bytes in, same bytes out. */
 export function encode(body: Buffer, coding: "gzip" | "identity" | "zstd"): Awaitable<Buffer> {
   if (coding === "identity") return body;
   const atOnce = body.length <= AT_ONCE_BYTES;
-  if (coding === "gzip") return atOnce ? gzipSync(body, GZIP) : gzipLater(body, GZIP);
-  return atOnce ? zstdCompressSync(body, ZSTD) : zstdLater(body, ZSTD);
+  if (coding === "gzip") return atOnce ? trimmed(gzipSync(body, GZIP)) : gzipLater(body, GZIP).then(trimmed);
+  return atOnce ? trimmed(zstdCompressSync(body, ZSTD)) : zstdLater(body, ZSTD).then(trimmed);
 }

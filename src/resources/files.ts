@@ -1,8 +1,10 @@
-import type { BlobKey, BlobReading, Blobs, Opened, Source } from "../blobs/blobs.ts";
+import type { BlobKey, BlobReading, Blobs, HotFile, Opened, Source } from "../blobs/blobs.ts";
 import type { CacheStatus } from "../cache/cache-status.ts";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { encodeFilePath, type HashPath } from "../pypi/file-path.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+
+export type { HotFile } from "../blobs/blobs.ts";
 
 /** What the headers of an answer are made of. */
 export interface FileHead {
@@ -55,6 +57,11 @@ export class Files {
     this.#options = options;
   }
 
+  /** A file of which memory has something; undefined says nothing. */
+  hot(path: HashPath): HotFile | undefined {
+    return this.#options.blobs.hot(keyOf(path));
+  }
+
   /**
    * Finds a file for reading: on disk, being fetched, or by beginning to fetch it.
    *
@@ -92,7 +99,7 @@ export class Files {
     if (fill !== undefined) return found(await fill.join(), true);
     const reading = await blobs.find(key);
     if (reading !== undefined) {
-      return { kind: "file", head: headOf(reading), reading, status: { kind: "hit", ttlMs: TTL_MS } };
+      return { kind: "file", head: headOf(reading), reading, status: FILE_HIT };
     }
     const leftMs = (this.#absent.get(key.path) ?? 0) - clock.now();
     return leftMs > 0 ? { kind: "absent", status: { kind: "hit", ttlMs: leftMs } } : undefined;
@@ -118,11 +125,19 @@ export class Files {
 
 const TTL_MS: Ms = FILE_MAX_AGE_SECONDS * 1_000;
 
+/** How the cache handled a request for a file that is held. */
+export const FILE_HIT: CacheStatus = { kind: "hit", ttlMs: TTL_MS };
+
+const keys = new WeakMap<HashPath, BlobKey>();
+
 function keyOf(path: HashPath): BlobKey {
-  return { path: encodeFilePath(path), blake2b256: path.blake2b256 };
+  let key = keys.get(path);
+  if (key === undefined) keys.set(path, (key = { path: encodeFilePath(path), blake2b256: path.blake2b256 }));
+  return key;
 }
 
-function headOf({ bytes, facts }: BlobReading): FileHead {
+/** What the headers of an answer are made of, of a file that is held. */
+export function headOf({ bytes, facts }: Pick<BlobReading, "bytes" | "facts">): FileHead {
   return { bytes, ...facts };
 }
 

@@ -40,6 +40,9 @@ export interface RepresentationsOptions {
 // Part of every ETag: to be raised when the same entry comes to be served as other bytes.
 const FORM = `1 ${process.versions.zlib} ${process.versions.zstd ?? ""}`;
 
+// A body that is no longer goes out in one write with its head: up to 16 KiB libuv takes a string without a copy of its own.
+const AS_TEXT_UP_TO_BYTES = 15_000;
+
 // A document that was just fetched is decoded already. Its first representation follows at once, or never.
 const KEEP_DECODED_MS: Ms = 1_000;
 
@@ -67,7 +70,12 @@ export class Representations {
    * bytes and from all that is done to them.
    */
   etag(held: Held, wanted: Wanted): string {
-    return held.representations.get(keyOf(wanted))?.etag ?? mintEtag(held.entry, wanted);
+    return this.ready(held, wanted)?.etag ?? mintEtag(held.entry, wanted);
+  }
+
+  /** A representation that is kept; undefined where it would have to be made. */
+  ready(held: Held, wanted: Wanted): Representation | undefined {
+    return held.representations.get(keyOf(wanted));
   }
 
   /** @returns undefined when the stored body is gone: the entry counts as a miss */
@@ -92,7 +100,11 @@ export class Representations {
   async #make(held: Held, wanted: Wanted): Promise<Representation | undefined> {
     const body = await this.#body(held, wanted);
     if (body === undefined) return undefined;
-    const representation = { etag: mintEtag(held.entry, wanted), body, fields: fieldsOf(held.entry, wanted) };
+    const representation = {
+      etag: mintEtag(held.entry, wanted),
+      body: body.length <= AS_TEXT_UP_TO_BYTES ? body.toString("latin1") : body,
+      fields: fieldsOf(held.entry, wanted),
+    };
     this.#options.cache.keepRepresentation(held, keyOf(wanted), representation);
     return representation;
   }

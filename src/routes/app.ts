@@ -1,7 +1,7 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import { elsewhereRoutes } from "./elsewhere.ts";
-import { type Bindings, exchangeOf } from "./exchange.ts";
+import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { type FilesRoutesOptions, filesRoutes } from "./files.ts";
 import { type IndexPageOptions, indexPage } from "./index-page.ts";
 import { type JsonRoutesOptions, jsonRoutes } from "./json.ts";
@@ -9,12 +9,14 @@ import { type OpsRoutesOptions, opsRoutes } from "./ops.ts";
 import { passThroughRoutes } from "./pass-through.ts";
 import { rootRoutes } from "./root.ts";
 import { sendText } from "./send.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 import { type SimpleRoutesOptions, simpleRoutes } from "./simple.ts";
 
 export interface AppOptions
   extends SimpleRoutesOptions, FilesRoutesOptions, JsonRoutesOptions, OpsRoutesOptions, IndexPageOptions {
   /** A fault of larder's own: the client gets a 500 without its trace, the operator all of it. */
   readonly onFault: (error: unknown) => void;
+  readonly shortcuts: Shortcuts;
 }
 
 /** Every route there is. */
@@ -30,14 +32,20 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
   // Last of all: a project may be called as one of PyPI's pages is.
   elsewhereRoutes(app, options);
   app.notFound((context) => sendText(exchangeOf(context), "none", 404, "404 Not Found\n"));
-  app.onError((error, context) => {
-    options.onFault(error);
-    const exchange = exchangeOf(context);
-    if (exchange.outgoing.headersSent) {
-      exchange.outgoing.destroy();
-      return RESPONSE_ALREADY_SENT;
-    }
-    return sendText(exchange, "fault", 500, "500 Internal Server Error\n", ["Cache-Control", "no-store"]);
-  });
+  app.onError((error, context) => sendFault(exchangeOf(context), error, options));
   return app;
+}
+
+/** The end of a request whose answering threw. */
+export function sendFault(
+  exchange: Exchange,
+  error: unknown,
+  { onFault }: Pick<AppOptions, "onFault">,
+): Response {
+  onFault(error);
+  if (exchange.outgoing.headersSent) {
+    exchange.outgoing.destroy();
+    return RESPONSE_ALREADY_SENT;
+  }
+  return sendText(exchange, "fault", 500, "500 Internal Server Error\n", ["Cache-Control", "no-store"]);
 }

@@ -4,13 +4,8 @@ import type { HashPath } from "../pypi/file-path.ts";
 import { FILE_MAX_AGE_SECONDS } from "../resources/files.ts";
 import type { Metadata } from "../resources/metadata.ts";
 import { offerCodings } from "./accept-encoding.ts";
-import {
-  type DocumentServing,
-  sendNotFound,
-  sendUnavailable,
-  serveDocument,
-  type Surface,
-} from "./documents.ts";
+import { type DocumentServing, sendNotFound, sendUnavailable, serveDocument } from "./documents.ts";
+import type { Surface } from "./document-fields.ts";
 import type { Exchange } from "./exchange.ts";
 import { send } from "./send.ts";
 

@@ -1,28 +1,17 @@
-import { type Answer, type Cache, type Resource, Unanswered } from "../cache/cache.ts";
+import { type Answer, type Ask, type Cache, type Resource, Unanswered } from "../cache/cache.ts";
 import { type CacheStatus, LOCAL } from "../cache/cache-status.ts";
-import { ageMs, isNegative } from "../cache/freshness.ts";
+import { isNegative } from "../cache/freshness.ts";
 import type { Representation } from "../cache/memory.ts";
 import type { Clock } from "../clock.ts";
 import type { UpstreamUnavailable } from "../errors.ts";
 import { SERIAL_FIELD } from "../pypi/answers.ts";
 import type { Representations, Wanted } from "../resources/representations.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
+import { ageSeconds, freshnessFields, fieldsOfWhole, type Surface } from "./document-fields.ts";
 import type { Exchange } from "./exchange.ts";
+import { HeadsOfHits } from "./heads-of-hits.ts";
 import { retryAfter } from "./retry-after.ts";
-import { send } from "./send.ts";
-
-/** What the surfaces of PyPI differ in, beside their documents. */
-export interface Surface {
-  /** The route's name in log and metrics. */
-  readonly route: string;
-  /** The value of `Vary` (RFC 9110 §12.5.5). */
-  readonly vary: string;
-  readonly notFound: { readonly contentType: string; readonly body: Buffer };
-  /** Fields of every answer: CORS, or none. */
-  readonly fields: readonly string[];
-  /** For what never changes: the `Cache-Control` to send, and a request's own is ignored. */
-  readonly cacheControl?: string;
-}
+import { renderHead, send, sendRendered } from "./send.ts";
 
 export interface DocumentServing {
   readonly cache: Cache;
@@ -30,38 +19,77 @@ export interface DocumentServing {
   readonly clock: Clock;
 }
 
-/** One request for a document, from the cache's answer to the bytes that go out. */
-export async function serveDocument(
+/**
+ * One request for a document, from the cache's answer to the bytes that go out. Without a promise where memory has both
+ * the answer and what is to be sent of it.
+ */
+export function serveDocument(
   exchange: Exchange,
   surface: Surface,
   resource: Resource,
   wanted: Wanted,
   serving: DocumentServing,
-): Promise<Response> {
+): Response | Promise<Response> {
   const { headers } = exchange.incoming;
   const noCache = surface.cacheControl === undefined && asksNoCache(headers["cache-control"], headers.pragma);
-  let lostDigest: string | undefined;
-  for (;;) {
+  const ask = noCache ? NO_CACHE : ANY_FRESH;
+  const answer = serving.cache.fetch(resource, ask);
+  const ready = answer instanceof Promise ? undefined : sendReady(exchange, surface, answer, wanted, serving);
+  return ready ?? serveLater(exchange, surface, { resource, wanted, ask, first: answer }, serving);
+}
+
+/** A request for a document that is not answered yet. */
+interface Waiting {
+  readonly resource: Resource;
+  readonly wanted: Wanted;
+  readonly ask: Ask;
+  readonly first: Answer | Promise<Answer>;
+}
+
+const ANY_FRESH: Ask = { noCache: false };
+const NO_CACHE: Ask = { noCache: true };
+
+async function serveLater(
+  exchange: Exchange,
+  surface: Surface,
+  { resource, wanted, ask, first }: Waiting,
+  serving: DocumentServing,
+): Promise<Response> {
+  for (let next = first; ;) {
     let answer: Answer;
     try {
-      answer = await serving.cache.fetch(resource, {
-        noCache,
-        ...(lostDigest !== undefined && { lostDigest }),
-      });
+      answer = await next;
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       return sendUnavailable(exchange, surface, resource.group, error.cause, error.status);
     }
     const { held } = answer;
-    if (isNegative(held.entry)) return sendAbsent(exchange, surface, answer, serving);
-    const etag = serving.representations.etag(held, wanted);
-    if (mayBeConditional(exchange) && isNoneMatch(headers["if-none-match"], etag))
-      return sendNotModified(exchange, surface, answer, etag, serving);
+    const ready = sendReady(exchange, surface, answer, wanted, serving);
+    if (ready !== undefined) return ready;
     const representation = await serving.representations.get(held, wanted);
     if (representation !== undefined) return sendWhole(exchange, surface, answer, representation, serving);
     // The store has the entry but no longer its body (evicted, or a disk that lost it): that is a miss.
-    lostDigest = held.entry.digest;
+    next = serving.cache.fetch(resource, { ...ask, lostDigest: held.entry.digest });
   }
+}
+
+/** Sends what needs nothing to be made: a 404, a 304, or a representation that is kept. */
+function sendReady(
+  exchange: Exchange,
+  surface: Surface,
+  answer: Answer,
+  wanted: Wanted,
+  serving: DocumentServing,
+): Response | undefined {
+  const { held } = answer;
+  if (isNegative(held.entry)) return sendAbsent(exchange, surface, answer, serving);
+  const ready = serving.representations.ready(held, wanted);
+  const ifNoneMatch = exchange.incoming.headers["if-none-match"];
+  if (ifNoneMatch !== undefined && mayBeConditional(exchange)) {
+    const etag = ready?.etag ?? serving.representations.etag(held, wanted);
+    if (isNoneMatch(ifNoneMatch, etag)) return sendNotModified(exchange, surface, answer, etag, serving);
+  }
+  return ready && sendWhole(exchange, surface, answer, ready, serving);
 }
 
 /** RFC 9110 §13.2.1: preconditions are for methods that select a representation. */
@@ -80,41 +108,24 @@ export function sendNotFound(
   return send(exchange, surface.route, { status: 404, fields, body, cacheStatus });
 }
 
+const wholes = new HeadsOfHits();
+const notModifieds = new HeadsOfHits();
+const absents = new HeadsOfHits();
+
 function sendWhole(
   exchange: Exchange,
   surface: Surface,
   answer: Answer,
   representation: Representation,
-  serving: DocumentServing,
+  { clock }: DocumentServing,
 ): Response {
-  return send(exchange, surface.route, {
-    status: 200,
-    fields: fieldsOfWhole(exchange, surface, answer, representation, serving),
-    body: representation.body,
-    cacheStatus: answer.status,
-    date: answer.held.entry.date,
-  });
-}
-
-/** The fields of a 200. */
-export function fieldsOfWhole(
-  exchange: Exchange,
-  surface: Surface,
-  answer: Answer,
-  representation: Representation,
-  serving: DocumentServing,
-): string[] {
-  // PyPI's edge answers OPTIONS with the document and CORS, but without a validator (facts/pypi.md §1.6).
-  const validator = exchange.incoming.method === "OPTIONS" ? [] : ["ETag", representation.etag];
-  const { fields, vary } = surface;
-  return [
-    ...representation.fields,
-    ...fields,
-    ...validator,
-    "Vary",
-    vary,
-    ...freshnessFields(surface, answer, serving),
-  ];
+  const { body } = representation;
+  const reply = { status: 200, body, cacheStatus: answer.status, date: answer.held.entry.date };
+  const render = (): string[] =>
+    renderHead({ ...reply, fields: fieldsOfWhole(exchange, surface, answer, representation, clock) });
+  const isOptions = exchange.incoming.method === "OPTIONS";
+  const head = isOptions ? render() : wholes.head(representation, surface, answer, clock, render);
+  return sendRendered(exchange, surface.route, reply, head);
 }
 
 /** A 304 (RFC 9110 §15.4.5), with all that clients take from one. */
@@ -126,22 +137,17 @@ export function sendNotModified(
   serving: DocumentServing,
 ): Response {
   const { entry } = answer.held;
-  const serial = entry.generation > 0 ? [SERIAL_FIELD, String(entry.generation)] : [];
-  return send(exchange, surface.route, {
-    status: 304,
-    fields: [
-      "ETag",
-      etag,
-      "Vary",
-      surface.vary,
-      ...serial,
-      ...surface.fields,
-      ...freshnessFields(surface, answer, serving),
-    ],
-    body: undefined,
-    cacheStatus: answer.status,
-    date: entry.date,
-  });
+  const reply = { status: 304, body: undefined, cacheStatus: answer.status, date: entry.date };
+  const render = (): string[] => {
+    const serial = entry.generation > 0 ? [SERIAL_FIELD, String(entry.generation)] : [];
+    const validators = ["ETag", etag, "Vary", surface.vary, ...serial, ...surface.fields];
+    return renderHead({
+      ...reply,
+      fields: [...validators, ...freshnessFields(surface, answer, serving.clock)],
+    });
+  };
+  const head = notModifieds.head(answer.held, surface, answer, serving.clock, render, etag);
+  return sendRendered(exchange, surface.route, reply, head);
 }
 
 /** Upstream's 404 or 410. */
@@ -153,13 +159,13 @@ export function sendAbsent(
 ): Response {
   const { entry } = answer.held;
   const { contentType, body } = surface.notFound;
-  return send(exchange, surface.route, {
-    status: entry.status,
-    fields: ["Content-Type", contentType, ...surface.fields, "Age", age(answer, serving)],
-    body,
-    cacheStatus: answer.status,
-    date: entry.date,
-  });
+  const reply = { status: entry.status, body, cacheStatus: answer.status, date: entry.date };
+  const render = (): string[] => {
+    const age = String(ageSeconds(answer, serving.clock));
+    return renderHead({ ...reply, fields: ["Content-Type", contentType, ...surface.fields, "Age", age] });
+  };
+  const head = absents.head(answer.held, surface, answer, serving.clock, render);
+  return sendRendered(exchange, surface.route, reply, head);
 }
 
 /** Upstream's trouble and nothing held: never a 404, never a 504 (clients.md rules 5 and 6). */
@@ -182,17 +188,4 @@ export function sendUnavailable(
     body: Buffer.from(`${JSON.stringify(body)}\n`),
     cacheStatus,
   });
-}
-
-/**
- * What a client may still do with the answer. `max-age` is what is left, not the whole lifetime: pip, poetry and pdm
- * count from `Date`, uv from `Age`, others from when it came, and none of them may hold it for longer than larder would.
- */
-function freshnessFields(surface: Surface, answer: Answer, serving: DocumentServing): string[] {
-  const maxAge = Math.max(0, Math.floor(answer.ttlMs / 1000));
-  return ["Cache-Control", surface.cacheControl ?? `max-age=${maxAge}, public`, "Age", age(answer, serving)];
-}
-
-function age(answer: Answer, { clock }: DocumentServing): string {
-  return String(Math.floor(ageMs(answer.held.entry, clock.now()) / 1000));
 }

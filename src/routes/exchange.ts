@@ -15,6 +15,8 @@ export class Outgoing extends ServerResponse {
   readonly startedAtMs = performance.now();
   /** Whether the client asked for the path that was routed, character by character (no `//`, no prefix). */
   isPathAsSent = true;
+  /** What the request is known by, see Shortcuts; undefined for one that is always read anew. */
+  shortcutKey: string | undefined = undefined;
   // Node must not stamp a Date of its own on a stored answer (clients.md rule 12).
   override sendDate = false;
 }

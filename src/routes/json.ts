@@ -1,18 +1,22 @@
 import type { Hono } from "hono";
+import type { Resource } from "../cache/cache.ts";
 import { LOCAL } from "../cache/cache-status.ts";
 import { CORS_FIELDS, JSON_NOT_FOUND, MOVED_PERMANENTLY } from "../pypi/answers.ts";
 import { isVersion, normalizeProject } from "../pypi/names.ts";
 import type { Documents } from "../resources/documents.ts";
 import type { Wanted } from "../resources/representations.ts";
 import { offerCodings } from "./accept-encoding.ts";
-import { type DocumentServing, sendNotFound, serveDocument, type Surface } from "./documents.ts";
+import type { Surface } from "./document-fields.ts";
+import { type DocumentServing, sendNotFound, serveDocument } from "./documents.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { pointAbsolute, type PointingOptions } from "./pointing.ts";
 import { requestPrefix } from "./public-base.ts";
 import { send } from "./send.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 
 export interface JsonRoutesOptions extends DocumentServing, PointingOptions {
   readonly documents: Documents;
+  readonly shortcuts: Shortcuts;
 }
 
 const SAFE_METHODS = ["GET", "HEAD", "OPTIONS"];
@@ -33,17 +37,11 @@ const ALIASES = [
 
 /** PyPI's JSON API: `/pypi/<project>/json` and `/pypi/<project>/<version>/json` (facts/pypi.md §1). */
 export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoutesOptions): void {
-  app.on(SAFE_METHODS, "/pypi/:project/json", async (context) => {
+  app.on(SAFE_METHODS, "/pypi/:project/json", (context) => {
     const exchange = exchangeOf(context);
     const project = normalizeProject(context.req.param("project"));
     if (project === undefined) return sendNotFound(exchange, JSON_API);
-    return await serveDocument(
-      exchange,
-      JSON_API,
-      options.documents.project(project),
-      wantedBy(exchange, options),
-      options,
-    );
+    return serve(exchange, options.documents.project(project), options);
   });
   // Not pypi.org's redirect to a page for people: renovate would read that page for an index (rule 24).
   for (const page of ["/pypi/:project", "/pypi/:project/"] as const) {
@@ -51,21 +49,19 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
   }
   // pip-tools asks beside and below the index, 7.4 with a slash at the end (rule 16). `/simple/<p>/` and `/pypi/<p>` themselves come first.
   for (const alias of ALIASES) {
-    app.on(SAFE_METHODS, alias, async (context) => {
+    app.on(SAFE_METHODS, alias, (context) => {
       const exchange = exchangeOf(context);
       const project = normalizeProject(context.req.param("project"));
       if (project === undefined) return sendNotFound(exchange, JSON_API);
-      const resource = options.documents.project(project);
-      return await serveDocument(exchange, JSON_API, resource, wantedBy(exchange, options), options);
+      return serve(exchange, options.documents.project(project), options);
     });
   }
-  app.on(SAFE_METHODS, "/pypi/:project/:version/json", async (context) => {
+  app.on(SAFE_METHODS, "/pypi/:project/:version/json", (context) => {
     const exchange = exchangeOf(context);
     const project = normalizeProject(context.req.param("project"));
     const version = context.req.param("version");
     if (project === undefined || !isVersion(version)) return sendNotFound(exchange, JSON_API);
-    const resource = options.documents.release(project, version);
-    return await serveDocument(exchange, JSON_API, resource, wantedBy(exchange, options), options);
+    return serve(exchange, options.documents.release(project, version), options);
   });
   app.on(SAFE_METHODS, "/pypi/:project/json/", (context) => {
     const exchange = exchangeOf(context);
@@ -84,6 +80,13 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
     const path = `/pypi/${project}/${encodeURIComponent(version)}/json`;
     return sendMoved(exchange, `${requestPrefix(exchange.incoming, options.publicBase)}${path}`);
   });
+}
+
+function serve(exchange: Exchange, resource: Resource, options: JsonRoutesOptions) {
+  const wanted = wantedBy(exchange, options);
+  return options.shortcuts.serve(exchange, (each) =>
+    serveDocument(each, JSON_API, resource, wanted, options),
+  );
 }
 
 function wantedBy({ incoming }: Exchange, options: JsonRoutesOptions): Wanted {

@@ -18,7 +18,7 @@ const PREFIX = /^(?:\/[a-z0-9._~-]+)*\/?$/i;
  */
 export function publicBase(request: IncomingMessage, options: PublicBaseOptions): string {
   if (options.publicUrl !== undefined) return options.publicUrl;
-  const forwarded = options.isTrustedPeer(request.socket.remoteAddress ?? "");
+  const forwarded = hasForwardedFields(request) && options.isTrustedPeer(request.socket.remoteAddress ?? "");
   const scheme = (forwarded && firstOf(request.headers["x-forwarded-proto"])) === "https" ? "https" : "http";
   const host = (forwarded && hostIn(request.headers["x-forwarded-host"])) || hostIn(request.headers.host);
   return `${scheme}://${host ?? localHost(request)}${forwarded ? prefixIn(request.headers["x-forwarded-prefix"]) : ""}`;
@@ -36,6 +36,15 @@ export function requestPrefix(request: IncomingMessage, options: PublicBaseOptio
   if (options.publicUrl !== undefined) return publicPrefix(options.publicUrl);
   const trusted = options.isTrustedPeer(request.socket.remoteAddress ?? "");
   return trusted ? prefixIn(request.headers["x-forwarded-prefix"]) : "";
+}
+
+/** Whether the request says anything that only a trusted peer may say. */
+export function hasForwardedFields({ headers }: IncomingMessage): boolean {
+  return (
+    headers["x-forwarded-host"] !== undefined ||
+    headers["x-forwarded-proto"] !== undefined ||
+    headers["x-forwarded-prefix"] !== undefined
+  );
 }
 
 /** Whether a Host header names a host (RFC 9110 §7.2). None at all is HTTP/1.0, which may. */

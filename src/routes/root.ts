@@ -7,13 +7,8 @@ import { decoded } from "../resources/prove-ends.ts";
 import type { Representation } from "../cache/memory.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
-import {
-  fieldsOfWhole,
-  mayBeConditional,
-  sendAbsent,
-  sendNotModified,
-  sendUnavailable,
-} from "./documents.ts";
+import { mayBeConditional, sendAbsent, sendNotModified, sendUnavailable } from "./documents.ts";
+import { fieldsOfWhole } from "./document-fields.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { send } from "./send.ts";
 import { isJson, negotiated, SIMPLE, type SimpleRoutesOptions } from "./simple.ts";
@@ -72,7 +67,7 @@ function sendStored(
 ): Response {
   return send(exchange, SIMPLE.route, {
     status: 200,
-    fields: fieldsOfWhole(exchange, SIMPLE, answer, stored, options),
+    fields: fieldsOfWhole(exchange, SIMPLE, answer, stored, options.clock),
     body: stored.body,
     cacheStatus: answer.status,
     date: answer.held.entry.date,
@@ -90,11 +85,12 @@ async function sendDecoded(
   const { entry } = answer.held;
   outgoing.outcome.route = SIMPLE.route;
   outgoing.outcome.cacheStatus = answer.status;
+  const body = bytesOf(stored);
   const identity = { ...stored, etag, fields: withoutCoding(stored.fields) };
   outgoing.writeHead(200, [
-    ...fieldsOfWhole(exchange, SIMPLE, answer, identity, options),
+    ...fieldsOfWhole(exchange, SIMPLE, answer, identity, options.clock),
     "Content-Length",
-    String(decodedLength(stored.body, entry.coding)),
+    String(decodedLength(body, entry.coding)),
     "Date",
     entry.date,
     "Cache-Status",
@@ -102,8 +98,12 @@ async function sendDecoded(
   ]);
   if (incoming.method === "HEAD") outgoing.end();
   // A client that goes away ends the stream; there is nothing else to tell anybody.
-  else await pipeline(decoded(stored.body, entry.coding), outgoing).catch(() => outgoing.destroy());
+  else await pipeline(decoded(body, entry.coding), outgoing).catch(() => outgoing.destroy());
   return RESPONSE_ALREADY_SENT;
+}
+
+function bytesOf({ body }: Representation): Buffer {
+  return typeof body === "string" ? Buffer.from(body, "latin1") : body;
 }
 
 /** RFC 1952 §2.3.1: ISIZE, proved true when the body was taken (prove-ends.ts). */

@@ -1,7 +1,8 @@
-import { type CacheStatus, renderCacheStatus } from "../cache/cache-status.ts";
+import type { CacheStatus } from "../cache/cache-status.ts";
 import type { Clock, Ms } from "../clock.ts";
 import type { ByteRange } from "./byte-ranges.ts";
 import type { Exchange, Outgoing } from "./exchange.ts";
+import { renderFields } from "./send.ts";
 
 /** Bytes that may still be coming. */
 export interface Readable {
@@ -38,8 +39,7 @@ const STALLED_AFTER_MS: Ms = 600_000;
 export async function sendFile({ outgoing }: Exchange, route: string, reply: FileReply): Promise<void> {
   outgoing.outcome.route = route;
   outgoing.outcome.cacheStatus = reply.cacheStatus;
-  const cacheStatus = renderCacheStatus(reply.cacheStatus);
-  outgoing.writeHead(reply.status, [...reply.fields, "Date", reply.date, "Cache-Status", cacheStatus]);
+  outgoing.writeHead(reply.status, renderFields(reply));
   outgoing.flushHeaders();
   const gone = new AbortController();
   const onClose = (): void => gone.abort(new Error("the client went away"));

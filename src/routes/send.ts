@@ -7,8 +7,8 @@ export interface Reply {
   readonly status: number;
   /** Name, value, name, value; without Content-Length, Cache-Status. */
   readonly fields: readonly string[];
-  /** undefined for a status that has none (304). */
-  readonly body: Buffer | undefined;
+  /** undefined for a status that has none (304); a string has a byte for each character (latin1). */
+  readonly body: Buffer | string | undefined;
   readonly cacheStatus: CacheStatus;
   /** When upstream made it (`Date`); the present instant for what larder says itself. */
   readonly date?: string;
@@ -18,14 +18,46 @@ export interface Reply {
  * Sends an answer on the Node response itself, so that a stored one goes out as the bytes it is. A HEAD gets the
  * fields of the GET and no body (RFC 9110 §9.3.2).
  */
-export function send({ incoming, outgoing }: Exchange, route: string, reply: Reply): Response {
+export function send(exchange: Exchange, route: string, reply: Reply): Response {
+  return sendRendered(exchange, route, reply, renderHead(reply));
+}
+
+/** The fields of an answer with those that every answer has, as `writeHead` takes them. */
+export function renderFields({
+  fields,
+  date,
+  cacheStatus,
+}: Pick<Reply, "fields" | "date" | "cacheStatus">): string[] {
+  return [
+    ...fields,
+    "Date",
+    date ?? new Date().toUTCString(),
+    "Cache-Status",
+    renderCacheStatus(cacheStatus),
+  ];
+}
+
+/** The same, with the length of a body that is there. */
+export function renderHead(reply: Reply): string[] {
+  const { body } = reply;
+  const head = renderFields(reply);
+  if (body !== undefined) head.push("Content-Length", String(body.length));
+  return head;
+}
+
+/** Sends an answer whose fields are rendered already; they are only read. */
+export function sendRendered(
+  { incoming, outgoing }: Exchange,
+  route: string,
+  { status, body, cacheStatus }: Pick<Reply, "status" | "body" | "cacheStatus">,
+  head: string[],
+): Response {
   outgoing.outcome.route = route;
-  outgoing.outcome.cacheStatus = reply.cacheStatus;
-  const fields = [...reply.fields, "Date", reply.date ?? new Date().toUTCString()];
-  fields.push("Cache-Status", renderCacheStatus(reply.cacheStatus));
-  if (reply.body !== undefined) fields.push("Content-Length", String(reply.body.length));
-  outgoing.writeHead(reply.status, fields);
-  outgoing.end(incoming.method === "HEAD" ? undefined : reply.body);
+  outgoing.outcome.cacheStatus = cacheStatus;
+  outgoing.writeHead(status, head);
+  if (body === undefined || incoming.method === "HEAD") outgoing.end();
+  else if (typeof body === "string") outgoing.end(body, "latin1");
+  else outgoing.end(body);
   return RESPONSE_ALREADY_SENT;
 }
 

@@ -7,11 +7,14 @@ import type { Hono } from "hono";
 import { type Bindings, type Exchange, Outgoing } from "./exchange.ts";
 import { isHost } from "./public-base.ts";
 import { sendText } from "./send.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 import { readTarget } from "./target.ts";
 
 export interface ServerOptions {
   /** Answers a request whose target has been cleaned; its answer has been sent when this is done. */
   readonly fetch: Hono<{ Bindings: Bindings }>["fetch"];
+  /** Ways around all that, of requests that have been read before. */
+  readonly shortcuts?: Shortcuts;
   /** Path prefix of the public URL, or "". */
   readonly prefix: string;
   /** Why this path is refused to a method other than reading, for a person. */
@@ -113,10 +116,11 @@ function door(options: ServerOptions, route: Route, state: DoorState) {
     const exchange = { incoming, outgoing };
     state.underWay.add(outgoing);
     if (state.isDraining) outgoing.shouldKeepAlive = false;
-    outgoing.once("close", () => {
+    outgoing.on("close", () => {
       state.underWay.delete(outgoing);
       options.onDone(exchange);
     });
+    if (hasOneHost(incoming) && options.shortcuts?.take(exchange) === true) return;
     const target = readTarget(incoming.url ?? "/", options.prefix);
     if ("reason" in target) {
       refuse(exchange, target.status, target.reason);

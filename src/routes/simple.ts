@@ -5,14 +5,17 @@ import { normalizeProject } from "../pypi/names.ts";
 import { negotiateSimple, readFormat, type SimpleMediaType } from "../pypi/simple-accept.ts";
 import type { Documents } from "../resources/documents.ts";
 import { offerCodings } from "./accept-encoding.ts";
-import { type DocumentServing, sendNotFound, serveDocument, type Surface } from "./documents.ts";
+import type { Surface } from "./document-fields.ts";
+import { type DocumentServing, sendNotFound, serveDocument } from "./documents.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { type PointingOptions, pointFromPage } from "./pointing.ts";
 import { requestPrefix } from "./public-base.ts";
 import { send } from "./send.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 
 export interface SimpleRoutesOptions extends DocumentServing, PointingOptions {
   readonly documents: Documents;
+  readonly shortcuts: Shortcuts;
 }
 
 const SAFE_METHODS = ["GET", "HEAD", "OPTIONS"];
@@ -33,33 +36,24 @@ export function simpleRoutes(app: Hono<{ Bindings: Bindings }>, options: SimpleR
     const project = encodeURIComponent(context.req.param("project"));
     return redirectTo(exchangeOf(context), `/simple/${project}/`, options);
   });
-  app.on(SAFE_METHODS, "/simple/:project/", async (context) => {
+  app.on(SAFE_METHODS, "/simple/:project/", (context) => {
     const exchange = exchangeOf(context);
     const spelling = context.req.param("project");
     const project = normalizeProject(spelling);
     if (project === undefined) return sendNotFound(exchange, SIMPLE);
     if (project !== spelling) return redirectTo(exchange, `/simple/${project}/`, options);
-    return await servePage(exchange, project, options);
+    return servePage(exchange, project, options);
   });
 }
 
-async function servePage(
-  exchange: Exchange,
-  project: string,
-  options: SimpleRoutesOptions,
-): Promise<Response> {
+function servePage(exchange: Exchange, project: string, options: SimpleRoutesOptions) {
   const mediaType = negotiated(exchange);
   const resource = options.documents.simple(project, isJson(mediaType) ? "json" : "html");
   const pointing = pointFromPage(exchange.incoming, options, exchange.outgoing.isPathAsSent);
   const coding = offerCodings(exchange.incoming.headers["accept-encoding"], pointing.filesBase !== undefined);
   // text/html and v1+html are one stored page, served under the name that was asked for (facts/pypi.md §2.1).
-  return await serveDocument(
-    exchange,
-    SIMPLE,
-    resource,
-    { coding, contentType: mediaType, ...pointing },
-    options,
-  );
+  const wanted = { coding, contentType: mediaType, ...pointing };
+  return options.shortcuts.serve(exchange, (each) => serveDocument(each, SIMPLE, resource, wanted, options));
 }
 
 /** The media type of a Simple answer, by Accept and `?format=`. */

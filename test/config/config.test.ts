@@ -129,6 +129,21 @@ describe("faults", () => {
     expect(theFaultOf(env)).toContain("larder would ask itself");
     expect(faultsOf({ ...env, LARDER_PUBLIC_URL: "https://pypi.corp/larder" })).toEqual([]);
   });
+
+  it("tell that there is no front to hand files over to, and what LARDER_ACCEL takes", () => {
+    expect(theFaultOf({ LARDER_ACCEL: "x-sendfile" })).toContain("LARDER_TRUST_PROXY names no front");
+    const env = { LARDER_TRUST_PROXY: "loopback" };
+    for (const right of ["none", "x-sendfile", "x-accel-redirect", "x-accel-redirect:/a/b/"])
+      expect(faultsOf({ ...env, LARDER_ACCEL: right }), right).toEqual([]);
+    for (const wrong of [
+      "nginx",
+      "x-accel-redirect:/",
+      "x-accel-redirect:a",
+      "x-accel-redirect:/a b/",
+      "x-sendfile:/a/",
+    ])
+      expect(theFaultOf({ ...env, LARDER_ACCEL: wrong }), wrong).toContain("x-accel-redirect");
+  });
 });
 
 describe("an unknown LARDER_ name", () => {

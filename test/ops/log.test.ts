@@ -99,3 +99,25 @@ describe("the log of a process", () => {
     },
   );
 });
+
+describe("the log of a process that goes on", () => {
+  const script = `
+    import { createLog } from ${JSON.stringify(new URL("../../src/ops/log.ts", import.meta.url).href)};
+    const log = createLog({ level: "info", format: "json", isTerminal: false });
+    process.stdin.on("data", (level) => { log.info("first"); log[String(level)]("second"); });`;
+
+  it.each(["info", "warn"])(
+    "has written every line within a moment, the last one at level %s",
+    async (level) => {
+      const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      let told = "";
+      child.stdout.on("data", (chunk: Buffer) => (told += chunk.toString()));
+      child.stdin.write(level);
+      await expect.poll(() => told, { timeout: 5_000 }).toMatch(/first.*\n.*second.*\n/);
+      expect(child.exitCode).toBeNull();
+      child.kill();
+    },
+  );
+});

@@ -1,0 +1,94 @@
+import type { Exchange } from "./exchange.ts";
+import { hasForwardedFields, type PublicBaseOptions } from "./public-base.ts";
+import type { FilesTarget } from "./pointing.ts";
+
+/** Answers a request, all of which but its conditions has been read. */
+export type Serve = (exchange: Exchange) => Response | Promise<Response>;
+
+/** What a request came to, when it was read for the first time. */
+interface Shortcut {
+  /** The target as the routes had it: cleaned. */
+  readonly url: string;
+  readonly serve: Serve;
+}
+
+interface ShortcutsOptions {
+  readonly filesTarget: FilesTarget;
+  readonly publicBase: PublicBaseOptions;
+  /** Answering a request threw: has the last word on it. */
+  readonly onError: (exchange: Exchange, error: unknown) => void;
+}
+
+// Some 1 kB each. What is beyond is read again, which costs a few microseconds.
+const MOST_SHORTCUTS = 8_192;
+
+/**
+ * The way from a request to who answers it, remembered. Reading the target, routing and negotiating cost as much as all
+ * the rest of a hit, and come to the same for the same request. Nothing of an answer is remembered: whether what is held is
+ * fresh, which body it has and what its fields say is decided for each request as ever.
+ */
+export class Shortcuts {
+  readonly #options: ShortcutsOptions;
+  /** Oldest first. */
+  readonly #known = new Map<string, Shortcut>();
+
+  constructor(options: ShortcutsOptions) {
+    this.#options = options;
+  }
+
+  /** Answers a request that has been read before. @returns whether it was one */
+  take(exchange: Exchange): boolean {
+    const { incoming, outgoing } = exchange;
+    outgoing.shortcutKey = this.#keyOf(exchange);
+    const shortcut = outgoing.shortcutKey && this.#known.get(outgoing.shortcutKey);
+    if (!shortcut) return false;
+    incoming.url = shortcut.url;
+    try {
+      const served = shortcut.serve(exchange);
+      if (served instanceof Promise) served.catch((error: unknown) => this.#options.onError(exchange, error));
+    } catch (error) {
+      this.#options.onError(exchange, error);
+    }
+    return true;
+  }
+
+  /**
+   * Everything that a request's target, routing, negotiation and file URLs are read from. Two requests with equal keys
+   * come to the same.
+   *
+   * @returns undefined where the connection has a say, too: HTTP/1.0 without a Host
+   */
+  #keyOf({ incoming }: Exchange): string | undefined {
+    const { headers, method, url } = incoming;
+    const { host, accept = NONE } = headers;
+    if (host === undefined) return undefined;
+    const { filesTarget, publicBase } = this.#options;
+    let key = `${method ?? ""} ${url ?? ""}\n${host}\n${accept}\n${headers["accept-encoding"] ?? NONE}`;
+    if (filesTarget.kind === "mirror") key += `\n${filesTarget.current() ?? NONE}`;
+    if (hasForwardedFields(incoming) && publicBase.isTrustedPeer(incoming.socket.remoteAddress ?? "")) {
+      const { "x-forwarded-proto": proto, "x-forwarded-host": by, "x-forwarded-prefix": under } = headers;
+      key += `\n${JSON.stringify([proto, by, under])}`;
+    }
+    return key;
+  }
+
+  /**
+   * Answers a request, and remembers how, where memory could: what has to be waited for is not made quicker.
+   * @param serve may look at the request's conditions (`If-None-Match`, `Range`, `Cache-Control`, ...), and at nothing
+   *   else of it that is not in the key
+   */
+  serve(exchange: Exchange, serve: Serve): Response | Promise<Response> {
+    const served = serve(exchange);
+    const { incoming, outgoing } = exchange;
+    if (served instanceof Promise || outgoing.shortcutKey === undefined) return served;
+    if (this.#known.size >= MOST_SHORTCUTS) {
+      const [oldest] = this.#known.keys();
+      if (oldest !== undefined) this.#known.delete(oldest);
+    }
+    this.#known.set(outgoing.shortcutKey, { url: incoming.url ?? "/", serve });
+    return served;
+  }
+}
+
+// In no field: these have no control characters but a tab.
+const NONE = "\r";
