@@ -96,7 +96,8 @@ export class Cache {
     });
     this.#flights = new Collapse(clock);
     fleet.news.subscribe((item) => {
-      if (item.kind === "changed" || item.kind === "purged") this.#tiers.doubt(item.group);
+      if (item.kind === "changed") this.#tiers.doubt(item.group);
+      else if (item.kind === "purged") this.#tiers.forget(item.group, item.at);
     });
   }
 
@@ -131,6 +132,22 @@ export class Cache {
    */
   confirmSince(at: EpochMs): void {
     this.#confirmedSince = Math.max(this.#confirmedSince, Math.min(at, this.#options.clock.now()));
+  }
+
+  /**
+   * Forgets all that is held of a group, here and on every node. What was asked for before cannot bring it back: it is
+   * validated before it is served.
+   *
+   * @throws StoreUnavailable when the store did not do it, or may not have
+   */
+  async purge(group: string): Promise<void> {
+    const { clock, fleet } = this.#options;
+    // What was confirmed in this very millisecond may have been so before.
+    const at = clock.now() + 1;
+    await this.#tiers.purge(group, at);
+    for (const key of this.#askedInVain.keys())
+      if (key.startsWith(`${group} `)) this.#askedInVain.delete(key);
+    fleet.news.publish({ kind: "purged", group, at });
   }
 
   /** To be called now and then: see `Tiers.touchStore`. */

@@ -1,4 +1,5 @@
 import type { Clock, EpochMs, Ms } from "../clock.ts";
+import { StoreUnavailable } from "../errors.ts";
 import type { Awaitable, Change, Entry, Found, Head, Store, Written } from "../store/store.ts";
 import { isIntact } from "./intact.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
@@ -50,6 +51,26 @@ export class Tiers {
     for (const each of [name, held?.held.entry.name ?? name])
       this.#memory.noteChecked(group, each, this.#clock.now());
     return held;
+  }
+
+  /**
+   * Forgets a group, and remembers since when: an answer that was asked for before is superseded as soon as it comes.
+   * @throws StoreUnavailable when the store did not do it, or may not have
+   */
+  async purge(group: string, at: EpochMs): Promise<void> {
+    this.forget(group, at);
+    await this.#store.remove(group);
+    const written = await this.#store.write({ group, head: { ...NO_HEAD, invalidatedAt: at }, basis: 0 });
+    if (written === "failed")
+      throw new StoreUnavailable(`${group}: removed, but the purge could not be noted`);
+  }
+
+  /** Takes what memory holds of a group for superseded as of this instant. */
+  forget(group: string, at: EpochMs): void {
+    const head = this.#memory.head(group);
+    if (head !== undefined)
+      this.#memory.setHead(group, { ...head, invalidatedAt: Math.max(head.invalidatedAt, at) });
+    this.#memory.doubt(group);
   }
 
   /** Has all that memory holds of a group compared with the store before it is served again. */

@@ -196,6 +196,11 @@ export function compose(
     ...pointing,
     onError: (exchange, error) => void sendFault(exchange, error, { onFault }),
   });
+  const mayPurge = config.purgers.description !== "none";
+  const purge = async (project: string): Promise<void> => {
+    await cache.purge(project);
+    log.warn({ project }, "purged");
+  };
   let draining = false;
   const workers = seat && workersUp(seat, config.workers);
   const renderMetrics =
@@ -221,11 +226,13 @@ export function compose(
     readiness: () => ({ ...readiness(draining, store, upstream, filesUpstream, mirrors), ...workers?.() }),
     metrics: renderMetrics,
     onFault,
+    purge: mayPurge ? { isAllowed: (address) => config.purgers.trusts(address), purge } : undefined,
   });
   const server = createServer({
     fetch: app.fetch,
     shortcuts,
     prefix: publicPrefix(config.publicUrl),
+    takesPurge: mayPurge,
     refusalOf: (path) => refusalOf(path, config.upstreamUrl),
     onDone: (exchange) => observe(exchange, metrics, log),
   });

@@ -45,6 +45,7 @@ export interface Config {
   readonly mirrorProbeMs: Ms;
   readonly publicUrl: string | undefined;
   readonly trustedProxies: TrustedProxies;
+  readonly purgers: TrustedProxies;
   readonly accel: Accel;
   readonly offline: boolean;
   readonly freshMs: Ms;
@@ -193,6 +194,15 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
       "peers whose `X-Forwarded-*` is believed: `none`, `all`, or addresses, CIDR networks, `loopback` and `private` " +
       "(RFC 1918, RFC 4193)",
     reason: "anyone can send these fields",
+  },
+  purgers: {
+    env: "LARDER_PURGE_FROM",
+    kind: trustedProxies,
+    fallback: "none",
+    help:
+      "peers that may forget a project by `PURGE /simple/<project>/`: `none`, `all`, or addresses, CIDR networks, " +
+      "`loopback` and `private`; behind a proxy the peer is the proxy",
+    reason: "who can purge can make larder ask PyPI as often as he likes",
   },
   accel: {
     env: "LARDER_ACCEL",

@@ -7,6 +7,7 @@ import { type IndexPageOptions, indexPage } from "./index-page.ts";
 import { type JsonRoutesOptions, jsonRoutes } from "./json.ts";
 import { type OpsRoutesOptions, opsRoutes } from "./ops.ts";
 import { passThroughRoutes } from "./pass-through.ts";
+import { type PurgeOptions, purgeRoutes } from "./purge.ts";
 import { rootRoutes } from "./root.ts";
 import { sendText } from "./send.ts";
 import type { Shortcuts } from "./shortcuts.ts";
@@ -16,6 +17,8 @@ export interface AppOptions
   extends SimpleRoutesOptions, FilesRoutesOptions, JsonRoutesOptions, OpsRoutesOptions, IndexPageOptions {
   /** A fault of larder's own: the client gets a 500 without its trace, the operator all of it. */
   readonly onFault: (error: unknown) => void;
+  /** Undefined where nobody may purge. */
+  readonly purge?: PurgeOptions | undefined;
   readonly shortcuts: Shortcuts;
 }
 
@@ -29,6 +32,7 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
   opsRoutes(app, options);
   indexPage(app, options);
   jsonRoutes(app, options);
+  purgeRoutes(app, options.purge);
   // Last of all: a project may be called as one of PyPI's pages is.
   elsewhereRoutes(app, options);
   app.notFound((context) => sendText(exchangeOf(context), "none", 404, "404 Not Found\n"));

@@ -17,6 +17,8 @@ export interface ServerOptions {
   readonly shortcuts?: Shortcuts;
   /** Path prefix of the public URL, or "". */
   readonly prefix: string;
+  /** Whether `PURGE` reaches the routes; else it is refused as any method that is no read. */
+  readonly takesPurge?: boolean;
   /** Why this path is refused to a method other than reading, for a person. */
   readonly refusalOf: (path: string) => string;
   /** Called once when a request is over, answered or abandoned. */
@@ -130,7 +132,8 @@ function door(options: ServerOptions, route: Route, state: DoorState) {
       refuse(exchange, 400, "there must be one Host header, with a host in it");
       return;
     }
-    if (!SAFE_METHODS.has(incoming.method ?? "")) {
+    const isPurge = incoming.method === "PURGE" && options.takesPurge;
+    if (!isPurge && !SAFE_METHODS.has(incoming.method ?? "")) {
       refuseMethod(exchange, options.refusalOf(target.path));
       return;
     }

@@ -162,6 +162,22 @@ describe.skipIf(redisServer === undefined)("several nodes over one Redis", () =>
     await expect.poll(async () => (await get(1)).status, { timeout: 10_000 }).toBe(404);
   });
 
+  it("forget what is purged at one of them", { timeout: TIMEOUT }, async () => {
+    await startNodes(2, await startOneRedis(), { LARDER_PURGE_FROM: "loopback", LARDER_COHERENCE: "60s" });
+    await askAll(2);
+    const description = "the same serial, another body";
+    upstream.project("demo", { serial: 10, description });
+    expect((await get(1)).body.toString()).not.toContain(description);
+    const purged = await fetchRaw(nodes[0]!.url, "/simple/Demo/", { method: "PURGE" });
+    expect([purged.status, purged.body.toString()]).toEqual([200, "purged demo\n"]);
+    for (const node of [0, 1]) {
+      await expect
+        .poll(async () => (await get(node)).body.toString(), { timeout: 10_000 })
+        .toContain(description);
+    }
+    expect(upstream.count(DEMO)).toBe(2);
+  });
+
   it("confirm for one another: one 304 for all", { timeout: TIMEOUT }, async () => {
     await startNodes(3, await startOneRedis(), { LARDER_FRESH: "2s", LARDER_STALE_WHILE_REVALIDATE: "0" });
     await askAll(1);
