@@ -131,7 +131,7 @@ export class Line {
 
   /** To be called with all that comes in. What is not the channel's is left alone. */
   receive(given: unknown): void {
-    const message = decodeMessage(given);
+    const message = this.#isGone ? undefined : decodeMessage(given);
     if (message === undefined) return;
     const { desk, peer, relay } = this.#options;
     if (message.is === "call") void this.#answer(message.id, message.op, message.payload);

@@ -3,6 +3,9 @@ import type { Clock, Ms } from "../clock.ts";
 import { NoReply } from "../errors.ts";
 import { Desk, Line, type Op, PRIMARY } from "./channel.ts";
 
+// What a worker wrote before its end is read within so long after it.
+const LAST_WORDS_MS: Ms = 100;
+
 /** The primary's end of the channel: a line to each worker, and one desk for all of them. */
 export class Switchboard {
   /** What the primary answers and hears, by op; with the worker's number. */
@@ -27,12 +30,15 @@ export class Switchboard {
     });
     this.#lines.set(id, line);
     worker.on("message", (message) => line.receive(message));
-    // What it wrote before its end has been read by then.
-    worker.process.once("disconnect", () => {
-      this.#lines.delete(id);
+    const end = (): void => {
+      if (!this.#lines.delete(id)) return;
       line.gone();
       for (const listener of this.#onGone) listener(id);
-    });
+    };
+    // What it wrote before its end has been read by then.
+    worker.process.once("disconnect", end);
+    // That never comes for one that was killed while a connection was on its way to it.
+    worker.process.once("exit", () => void this.#clock.after(LAST_WORDS_MS, end));
   }
 
   /** The numbers of all workers that can be reached. */
