@@ -24,12 +24,15 @@ import {
   size,
   text,
   workerCount,
-  type Kind,
 } from "./values.ts";
 import type { RedisTarget } from "../redis/url.ts";
+import { FEED_OPTIONS, type FeedConfig } from "./feed-options.ts";
+import type { Option } from "./option.ts";
+
+export type { Option } from "./option.ts";
 
 /** Everything that can be configured, ready to use. Only compose.ts sees it: what is below gets values handed. */
-export interface Config {
+export interface Config extends FeedConfig {
   /** 0 lets the system choose. */
   readonly port: number;
   readonly host: string;
@@ -80,20 +83,6 @@ export interface Config {
   readonly httpProxy: string | undefined;
   readonly httpsProxy: string | undefined;
   readonly noProxy: string | undefined;
-}
-
-/** One environment variable: the single source of its parsing, its documentation and its line in the start-up log. */
-export interface Option<T> {
-  readonly env: string;
-  /** Another spelling of the same name, which wins where both are set. */
-  readonly alias?: string;
-  readonly kind: Kind<T>;
-  /** The default, written as a user would; "" for unset. */
-  readonly fallback: string;
-  /** What it does. */
-  readonly help: string;
-  /** Why the default is what it is. */
-  readonly reason: string;
 }
 
 const SECOND: Ms = 1_000;
@@ -273,6 +262,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     help: "a request's `no-cache` asks upstream again only about what is older than this",
     reason: "a reload shows a new release, and a build farm's `--refresh` does not reach PyPI",
   },
+  ...FEED_OPTIONS,
   lowerSerialMs: {
     env: "LARDER_LOWER_SERIAL",
     kind: duration(),
