@@ -86,6 +86,7 @@ export function createMetrics(
       return registry.metrics();
     },
     async snapshot() {
+      refreshFeed();
       await refreshGauges();
       return registry.getMetricsAsJSON();
     },
