@@ -51,7 +51,7 @@ function tell(event: Exclude<FeedEvent, { kind: "asked" }>, log: Log): void {
       log.info({ serial: event.serial }, "follows the change feed");
       return;
     case "lost":
-      log.warn("does not follow the change feed any more: another node does");
+      log.warn("does not follow the change feed any more: the lease is lost");
       return;
     case "fails":
       log.warn(toldOf(event.error), "the change feed cannot be followed: lifetimes hold until it can");

@@ -22,7 +22,7 @@ import { Marks, type MarksOptions } from "./marks.ts";
 export type FeedEvent =
   /** This node follows from now on, from where it was left; undefined where it never was followed. */
   | { readonly kind: "leads"; readonly serial: number | undefined }
-  /** Another node follows from now on. */
+  /** The lease is lost: another node may follow from now on. */
   | { readonly kind: "lost" }
   /** One question to upstream; `outcome` is what it came to (`Reached`), or the failure's word. */
   | { readonly kind: "asked"; readonly outcome: string; readonly rows: number; readonly marks: number }
@@ -111,7 +111,7 @@ export class Feed {
       serial,
       asOf,
       followedSince,
-      lastFailure: this.#lastFailure,
+      lastFailure: this.#lease === undefined ? undefined : this.#lastFailure,
     };
   }
 
@@ -188,7 +188,6 @@ export class Feed {
 
   #stepDown(): void {
     this.#lease = undefined;
-    this.#lastFailure = undefined;
     this.#options.onEvent({ kind: "lost" });
   }
 
