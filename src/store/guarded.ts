@@ -1,4 +1,4 @@
-import type { Clock, Ms } from "../clock.ts";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
 import { transferMs, withinBudget } from "./budget.ts";
 import { Circuit, type CircuitOptions, messageOf, type StoreState } from "./circuit.ts";
