@@ -19,6 +19,7 @@ const UPSTREAM_FAILURES = [
   "busy", // no place among the requests under way, of all nodes, came free in time
   "rate-limited", // 429, or 503 with Retry-After: and all requests until that time has passed
   "not-json", // HTML with status 200, or a body that is not one JSON object
+  "not-xmlrpc", // the change feed's answer is none, or a fault
   "wrong-bytes", // a file whose BLAKE2b-256 is not the one in its path
   "not-html", // a page that is none of the Simple API, such as a challenge or an error with status 200
   "hash-mismatch", // bytes that are not those which the index announces

@@ -11,7 +11,14 @@ import {
   type OnLowerGeneration,
   type Resource,
 } from "./fill.ts";
-import { type Lifetimes, mayServeStale, remainingMs, reuse } from "./freshness.ts";
+import {
+  currentAsOf,
+  type FeedWord,
+  type Lifetimes,
+  mayServeStale,
+  remainingMs,
+  reuse,
+} from "./freshness.ts";
 import { leasedFill } from "./leased-fill.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
 import { Tiers } from "./tiers.ts";
@@ -67,6 +74,8 @@ export interface CacheOptions {
   readonly coherenceMs: Ms;
   /** How long one waits for another node that is asking upstream for the same, before it asks itself. */
   readonly followMs: Ms;
+  /** What the change feed says of a group, as far as it has been followed; undefined where it says nothing. */
+  readonly feed?: (group: string) => FeedWord | undefined;
 }
 
 // A node that dies is missed after so long, and one that lives renews its lease three times in it.
@@ -150,6 +159,11 @@ export class Cache {
     fleet.news.publish({ kind: "purged", group, at });
   }
 
+  /** The change feed told of a newer generation of a group, at this instant. The store is told by who follows it. */
+  advance(group: string, generation: number, at: EpochMs): void {
+    this.#tiers.advance(group, generation, at);
+  }
+
   /** To be called now and then: see `Tiers.touchStore`. */
   touchStore(): Promise<void> {
     return this.#tiers.touchStore();
@@ -172,10 +186,11 @@ export class Cache {
   #decide(resource: Resource, ask: Ask, found: HeldWithHead): Awaitable<Answer> {
     const now = this.#options.clock.now();
     const lifetimes = this.#lifetimesOf(resource);
-    const isOutdone = found.held.entry.confirmedAt < this.#confirmedSince && found.held.entry.generation > 0;
-    const decision = isOutdone
-      ? "validate"
-      : reuse(found.held.entry, found.head, lifetimes, now, ask.noCache);
+    const { entry } = found.held;
+    const feed = this.#options.feed?.(resource.group);
+    const isOutdone =
+      entry.generation > 0 && currentAsOf(entry, found.head, now, feed) < this.#confirmedSince;
+    const decision = isOutdone ? "validate" : reuse(entry, found.head, lifetimes, now, ask.noCache, feed);
     if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
       if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, ask, found);
@@ -238,11 +253,13 @@ export class Cache {
   }
 
   #remainingMs(resource: Resource, { held, head }: HeldWithHead): Ms {
-    return remainingMs(held.entry, head, this.#lifetimesOf(resource), this.#options.clock.now());
+    const { clock, feed } = this.#options;
+    return remainingMs(held.entry, head, this.#lifetimesOf(resource), clock.now(), feed?.(resource.group));
   }
 
   #mayServeStale(resource: Resource, { held, head }: HeldWithHead): boolean {
-    return mayServeStale(held.entry, head, this.#lifetimesOf(resource), this.#options.clock.now());
+    const { clock, feed } = this.#options;
+    return mayServeStale(held.entry, head, this.#lifetimesOf(resource), clock.now(), feed?.(resource.group));
   }
 
   /** @returns undefined when patience ended first. Counted from the flight's start: nobody waits twice for it. */

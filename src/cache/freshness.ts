@@ -21,6 +21,19 @@ export interface Lifetimes {
 }
 
 /**
+ * What the change feed of upstream says of a group's entries: as of when each change of the group has been heard of.
+ * All instants of one clock.
+ */
+export interface FeedWord {
+  /** The instant of the last poll that came to the feed's end. */
+  readonly asOf: EpochMs;
+  /** Since when it has been followed without a gap. */
+  readonly followedSince: EpochMs;
+  /** How long an entry may be fresh on the feed's word: some changes are in no feed (facts/pypi.md §5). */
+  readonly ownCheckMs: Ms;
+}
+
+/**
  * What may be done with a stored response now.
  * - `fresh`: serve it
  * - `stale-while-revalidate`: serve it and validate behind
@@ -31,6 +44,10 @@ export type Reuse = "fresh" | "stale-while-revalidate" | "validate";
 // An entry of an older generation, confirmed since the newer one was heard of, is the best that upstream has to
 // give just now: a CDN node that lags. Asked again in a few seconds, not on each request (facts/pypi.md, trap 6).
 const LAGGING_FRESH_MS: Ms = 5_000;
+
+// For 300 s after a change PyPI's CDN may still serve what was before it (facts/pypi.md §4.6), and a purge travels.
+// What was confirmed sooner after the newest that is known may lack a change that the feed told of already.
+const SETTLED_AFTER_MS: Ms = 360_000;
 
 // A clock that was set back makes entries come from the future; beyond this they are not believed to be fresh.
 const CLOCK_SKEW_MS: Ms = 60_000;
@@ -60,11 +77,48 @@ function believed(instant: EpochMs, now: EpochMs): EpochMs {
  * The freshness left (RFC 9111 §4.2), negative once stale: for `max-age` and RFC 9211 `ttl`. Computed on reading,
  * so that another lifetime in the config takes effect on what is stored already.
  */
-export function remainingMs(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): Ms {
+export function remainingMs(
+  entry: Entry,
+  head: Head,
+  lifetimes: Lifetimes,
+  now: EpochMs,
+  feed?: FeedWord,
+): Ms {
   if (entry.confirmedAt - now > CLOCK_SKEW_MS) return 0;
   const ownMs = freshnessLifetimeMs(entry, head, lifetimes) - ageMs(entry, now);
   if (isSuperseded(entry, head, now)) return Math.min(ownMs, 0);
-  return Math.max(ownMs, remainingByGroupMs(entry, head, lifetimes, now));
+  const byGroupMs = remainingByGroupMs(entry, head, lifetimes, now);
+  return Math.max(ownMs, byGroupMs, remainingByFeedMs(entry, head, lifetimes, now, feed));
+}
+
+/**
+ * As of when the entry is known to be upstream's current answer: when upstream itself last said so, or the last poll
+ * of a feed that vouches for it.
+ */
+export function currentAsOf(entry: Entry, head: Head, now: EpochMs, feed: FeedWord | undefined): EpochMs {
+  if (feed === undefined || !isVouchedFor(entry, head, now, feed)) return entry.confirmedAt;
+  return Math.max(entry.confirmedAt, believed(feed.asOf, now));
+}
+
+/** Whether the feed would have told of a change of this entry since it was confirmed. */
+function isVouchedFor(entry: Entry, head: Head, now: EpochMs, feed: FeedWord): boolean {
+  // A 404 carries no serial: upstream's edge may have kept it from before the change (facts/pypi.md, trap 11).
+  if (isNegative(entry) || entry.generation === 0 || entry.generation !== head.generation) return false;
+  if (isSuperseded(entry, head, now)) return false;
+  return entry.confirmedAt - Math.max(head.advancedAt, feed.followedSince) >= SETTLED_AFTER_MS;
+}
+
+/** The freshness that the change feed lends. */
+function remainingByFeedMs(
+  entry: Entry,
+  head: Head,
+  lifetimes: Lifetimes,
+  now: EpochMs,
+  feed: FeedWord | undefined,
+): Ms {
+  if (feed === undefined || !isVouchedFor(entry, head, now, feed)) return -Infinity;
+  const sincePollMs = Math.max(0, now - believed(feed.asOf, now));
+  return Math.min(lifetimes.freshMs - sincePollMs, feed.ownCheckMs - ageMs(entry, now));
 }
 
 /** The freshness that another entry's confirmation lends. Without generations a group's word says nothing of its entries. */
@@ -75,8 +129,15 @@ function remainingByGroupMs(entry: Entry, head: Head, lifetimes: Lifetimes, now:
 }
 
 /** The decision of a lookup that found something. `noCache`: the request asks for validation (RFC 9111 §5.2.1.4). */
-export function reuse(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs, noCache: boolean): Reuse {
-  const leftMs = remainingMs(entry, head, lifetimes, now);
+export function reuse(
+  entry: Entry,
+  head: Head,
+  lifetimes: Lifetimes,
+  now: EpochMs,
+  noCache: boolean,
+  feed?: FeedWord,
+): Reuse {
+  const leftMs = remainingMs(entry, head, lifetimes, now, feed);
   if (leftMs > 0) return noCache && ageMs(entry, now) > lifetimes.noCacheAfterMs ? "validate" : "fresh";
   // What is known to be outdated waits for upstream: only what may still be true goes out at once.
   if (noCache || isNegative(entry) || isSuperseded(entry, head, now)) return "validate";
@@ -84,14 +145,31 @@ export function reuse(entry: Entry, head: Head, lifetimes: Lifetimes, now: Epoch
 }
 
 /** Whether the entry may stand in when upstream fails or is slow. Never a 404: that would turn an outage into one. */
-export function mayServeStale(entry: Entry, head: Head, lifetimes: Lifetimes, now: EpochMs): boolean {
+export function mayServeStale(
+  entry: Entry,
+  head: Head,
+  lifetimes: Lifetimes,
+  now: EpochMs,
+  feed?: FeedWord,
+): boolean {
   if (isNegative(entry)) return remainingMs(entry, head, lifetimes, now) > 0;
   // All of the group was said to be gone, and nothing of it has been seen since: a 404 is the truth.
   if (entry.confirmedAt < head.invalidatedAt && head.confirmedAt < head.invalidatedAt) return false;
-  return ageMs(entry, now) - lifetimes.freshMs <= lifetimes.staleIfErrorMs;
+  return now - currentAsOf(entry, head, now, feed) - lifetimes.freshMs <= lifetimes.staleIfErrorMs;
 }
 
 function freshnessLifetimeMs(entry: Entry, head: Head, lifetimes: Lifetimes): Ms {
   const ownMs = isNegative(entry) ? lifetimes.negativeMs : lifetimes.freshMs;
-  return entry.generation < head.generation ? Math.min(ownMs, LAGGING_FRESH_MS) : ownMs;
+  if (entry.generation >= head.generation && !isAbsentBeforeShown(entry, head)) return ownMs;
+  // For about as long again as it has lagged: an edge may do so for a day, whoever asks (facts/pypi.md §5), and is
+  // then asked a few times more than not at all, not every few seconds.
+  return Math.min(ownMs, Math.max(LAGGING_FRESH_MS, entry.confirmedAt - head.advancedAt));
+}
+
+/**
+ * Whether the entry is a 404 of after a change that the feed told of, of which upstream has shown nothing yet: its edge
+ * keeps a 404 for a minute and purges none (facts/pypi.md, trap 11).
+ */
+function isAbsentBeforeShown(entry: Entry, head: Head): boolean {
+  return isNegative(entry) && head.confirmedAt < head.advancedAt;
 }

@@ -1,5 +1,6 @@
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
+import { advanceHead } from "../store/change-rules.ts";
 import type { Awaitable, Change, Entry, Found, Head, Store, Written } from "../store/store.ts";
 import { isIntact } from "./intact.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
@@ -43,8 +44,14 @@ export class Tiers {
   async compare(group: string, name: string): Promise<HeldWithHead | undefined> {
     const read = await this.#store.read(group, name);
     const known = this.#memory.head(group);
-    if (read.head !== undefined && known !== undefined)
-      this.#memory.setHead(group, laterHead(known, read.head));
+    if (known !== undefined) {
+      // Where the store knows nothing of the group, no mark of the change feed can have been left there.
+      const stored = read.head;
+      this.#memory.setHead(
+        group,
+        stored === undefined ? unsure(known, this.#clock.now()) : laterHead(known, stored),
+      );
+    }
     const found = read.entry === undefined ? undefined : await this.#remember(read);
     if (found !== undefined) return found;
     const held = this.#memory.find(group, name);
@@ -127,6 +134,12 @@ export class Tiers {
     this.#memory.setHead(group, head);
   }
 
+  /** Takes into memory what the change feed told of a group. */
+  advance(group: string, generation: number, at: EpochMs): void {
+    const head = this.#memory.head(group);
+    if (head !== undefined) this.#memory.setHead(group, advanceHead(head, generation, at));
+  }
+
   /** Tells the store what was used from memory, so that its least recently used is truly that. */
   async touchStore(): Promise<void> {
     const used = this.#memory.takeUsed();
@@ -148,9 +161,7 @@ export class Tiers {
   async #remember(found: Found): Promise<HeldWithHead | undefined> {
     const { entry } = found;
     if (entry === undefined) return undefined;
-    // A head may have been evicted above its entry: the entry's own generation is what is known then.
-    const read = found.head ?? { ...NO_HEAD, generation: entry.generation };
-    const head = laterHead(this.#memory.head(entry.group), read);
+    const head = knownOf(found, entry, this.#memory.head(entry.group));
     const held = this.#take(head, entry);
     const { aliasOf } = held.entry;
     if (aliasOf === undefined) return { held, head };
@@ -175,6 +186,20 @@ function isStoredLater(known: Entry, read: Entry, headGeneration: number): boole
   return known.generation > read.generation && known.generation <= headGeneration;
 }
 
+/**
+ * What is known of the group of an entry that was read. A head may have been evicted above its entry: then the entry's
+ * own generation is what is known, and that for no longer than since it was confirmed.
+ */
+function knownOf({ head }: Found, { generation, confirmedAt }: Entry, known: Head | undefined): Head {
+  if (head !== undefined) return laterHead(known, head);
+  return known ?? { ...NO_HEAD, generation, advancedAt: confirmedAt, confirmedAt };
+}
+
+/** The head of a group of which something newer may have been heard of until now. */
+function unsure(known: Head, now: EpochMs): Head {
+  return { ...known, advancedAt: now };
+}
+
 /** The head that knows more: a read that was overtaken by an answer must not bring back what it knew. */
 function laterHead(known: Head | undefined, read: Head): Head {
   if (known === undefined || read.generation > known.generation) return read;
@@ -182,5 +207,5 @@ function laterHead(known: Head | undefined, read: Head): Head {
 }
 
 function lastHeardAt(head: Head): EpochMs {
-  return Math.max(head.confirmedAt, head.invalidatedAt, head.lowerSince);
+  return Math.max(head.confirmedAt, head.advancedAt, head.invalidatedAt, head.lowerSince);
 }

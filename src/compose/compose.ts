@@ -25,6 +25,7 @@ import type { GuardedStore } from "../store/guarded.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Seat } from "../workers/seat.ts";
+import { feedGauges, feedReadiness, openFeed } from "./feed.ts";
 import { drain, every, listen, withinMs } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
 import { filesTarget, handOverOf, openEgress, openUpstream, watchMirrors } from "./outward.ts";
@@ -92,6 +93,7 @@ export function compose(
       files: () => blobs.size(),
       isStoreUp: () => store.state().is === "up",
       mirrors: () => mirrors?.states() ?? [],
+      ...(config.feed !== "off" && { feed: () => feedGauges(feed?.state(), clock) }),
     },
     (what, key, error) => onSurvived(what, key, error),
   );
@@ -124,7 +126,9 @@ export function compose(
       metrics.survived(`lower-serial-${outcome}`);
       log.warn({ key, known, answered, outcome }, "upstream answered with a lower serial");
     },
+    feed: (group) => feed?.word(group),
   });
+  const feed = openFeed(config, { upstream, store, fleet, cache, clock, metrics, log, onSurvived });
   const representations = new Representations({
     cache,
     clock,
@@ -223,7 +227,11 @@ export function compose(
     },
     version: packageJson.version,
     upstreamUrl: config.upstreamUrl,
-    readiness: () => ({ ...readiness(draining, store, upstream, filesUpstream, mirrors), ...workers?.() }),
+    readiness: () => ({
+      ...readiness(draining, store, upstream, filesUpstream, mirrors),
+      feed: feedReadiness(feed?.state(), clock),
+      ...workers?.(),
+    }),
     metrics: renderMetrics,
     onFault,
     purge: mayPurge ? { isAllowed: (address) => config.purgers.trusts(address), purge } : undefined,
@@ -245,6 +253,7 @@ export function compose(
     listen: async () => {
       await withinMs(clock, CONNECT_PATIENCE_MS, connected);
       const port = await listen(server, config);
+      feed?.start();
       if (seat === undefined)
         log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
       return port;
@@ -253,12 +262,14 @@ export function compose(
       draining = true;
       stopTouching();
       await drain(server, clock, config.shutdownMs, lingers);
+      const unfollowed = feed?.close();
       // While what they are read from is still there.
       if (seat !== undefined) await handOver(seat, metrics);
       await mirrors?.close();
       await blobs.close();
       await filesUpstream.close();
       await upstream.close(); // and with it the way out that all but the files share
+      await unfollowed;
       await cache.touchStore();
       await fleet.close();
       await store.close();

@@ -24,12 +24,15 @@ import {
   size,
   text,
   workerCount,
-  type Kind,
 } from "./values.ts";
 import type { RedisTarget } from "../redis/url.ts";
+import { LIFETIME_OPTIONS, type LifetimeConfig } from "./lifetime-options.ts";
+import type { Option } from "./option.ts";
+
+export type { Option } from "./option.ts";
 
 /** Everything that can be configured, ready to use. Only compose.ts sees it: what is below gets values handed. */
-export interface Config {
+export interface Config extends LifetimeConfig {
   /** 0 lets the system choose. */
   readonly port: number;
   readonly host: string;
@@ -48,15 +51,6 @@ export interface Config {
   readonly purgers: TrustedProxies;
   readonly accel: Accel;
   readonly offline: boolean;
-  readonly freshMs: Ms;
-  readonly ownCheckMs: Ms;
-  readonly staleWhileRevalidateMs: Ms;
-  /** Infinity for no limit. */
-  readonly staleIfErrorMs: Ms;
-  readonly negativeMs: Ms;
-  readonly patienceMs: Ms;
-  readonly noCacheAfterMs: Ms;
-  readonly lowerSerialMs: Ms;
   readonly coherenceMs: Ms;
   readonly followMs: Ms;
   readonly memoryBytes: number;
@@ -80,20 +74,6 @@ export interface Config {
   readonly httpProxy: string | undefined;
   readonly httpsProxy: string | undefined;
   readonly noProxy: string | undefined;
-}
-
-/** One environment variable: the single source of its parsing, its documentation and its line in the start-up log. */
-export interface Option<T> {
-  readonly env: string;
-  /** Another spelling of the same name, which wins where both are set. */
-  readonly alias?: string;
-  readonly kind: Kind<T>;
-  /** The default, written as a user would; "" for unset. */
-  readonly fallback: string;
-  /** What it does. */
-  readonly help: string;
-  /** Why the default is what it is. */
-  readonly reason: string;
 }
 
 const SECOND: Ms = 1_000;
@@ -220,66 +200,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     help: "never ask upstream; serve what is held, however old",
     reason: "a cache needs its upstream",
   },
-  freshMs: {
-    env: "LARDER_FRESH",
-    kind: duration(),
-    fallback: "10m",
-    help: "how long after upstream's word an answer is served without asking again",
-    reason:
-      "PyPI allows clients 10m (Simple) to 15m (JSON), so nobody sees less fresh answers than from PyPI",
-  },
-  ownCheckMs: {
-    env: "LARDER_OWN_CHECK",
-    kind: duration(),
-    fallback: "15m",
-    help:
-      "how long an answer may be fresh because another of the project, of the same serial, was confirmed since; then it " +
-      "needs upstream's own word",
-    reason:
-      "PyPI's max-age for documents; some changes (vulnerabilities, ownership) leave the serial as it is",
-  },
-  staleWhileRevalidateMs: {
-    env: "LARDER_STALE_WHILE_REVALIDATE",
-    kind: duration(),
-    fallback: "5m",
-    help: "how long after that the held copy goes out at once while upstream is asked behind",
-    reason: "what PyPI's own CDN does after a change (300 s)",
-  },
-  staleIfErrorMs: {
-    env: "LARDER_STALE_IF_ERROR",
-    kind: duration({ unlimited: true }),
-    fallback: "unlimited",
-    help: "how long a stale copy may stand in while upstream fails; `0` for never",
-    reason: "an old answer, said to be old, beats none in an outage of any length",
-  },
-  negativeMs: {
-    env: "LARDER_NEGATIVE",
-    kind: duration({ max: MINUTE }),
-    fallback: "60s",
-    help: "how long a 404 is served without asking again",
-    reason: "what PyPI's CDN keeps a 404; longer would hide new releases",
-  },
-  patienceMs: {
-    env: "LARDER_PATIENCE",
-    kind: timerOrNone,
-    fallback: "1s",
-    help: "how long a client waits for upstream when a stale copy is held, before it gets that",
-    reason: "longer than PyPI takes when well, shorter than a person notices",
-  },
-  noCacheAfterMs: {
-    env: "LARDER_NO_CACHE_AFTER",
-    kind: duration(),
-    fallback: "5s",
-    help: "a request's `no-cache` asks upstream again only about what is older than this",
-    reason: "a reload shows a new release, and a build farm's `--refresh` does not reach PyPI",
-  },
-  lowerSerialMs: {
-    env: "LARDER_LOWER_SERIAL",
-    kind: duration(),
-    fallback: "24h",
-    help: "how long upstream must keep answering with a lower serial before it is believed",
-    reason: "a purge lost by PyPI's CDN lasts at most 24h",
-  },
+  ...LIFETIME_OPTIONS,
   coherenceMs: {
     env: "LARDER_COHERENCE",
     kind: duration({ max: MINUTE }),

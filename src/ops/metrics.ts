@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { Ms } from "../clock.ts";
 import type { MetricsSnapshot } from "./metrics-sum.ts";
 import { type RequestSample, RequestTally } from "./request-tally.ts";
+import { feedMetrics, type FeedGauges, type FeedSample } from "./feed-metrics.ts";
 
 interface Size {
   readonly entries: number;
@@ -18,6 +19,8 @@ export interface MetricSources {
   readonly isStoreUp: () => boolean;
   /** Every configured mirror; empty for none. */
   readonly mirrors: () => Iterable<{ readonly base: string; readonly healthy: boolean }>;
+  /** The change feed; absent where there is none. */
+  readonly feed?: () => FeedGauges | undefined;
 }
 
 /** One exchange with upstream. */
@@ -37,6 +40,7 @@ export interface Metrics {
   blob(sample: BlobSample): void;
   request(sample: RequestSample): void;
   exchange(sample: ExchangeSample): void;
+  feed(sample: FeedSample): void;
   /** A request joined one that was already asking upstream for the same. */
   collapsed(): void;
   /** A request was answered without a request upstream. */
@@ -68,17 +72,21 @@ export function createMetrics(
   collectDefaultMetrics({ register: registry, prefix: "larder_" });
   const refreshGauges = createGauges(registers, sources, onSurvived);
   const requests = new RequestTally(registers);
+  const { feed, refresh: refreshFeed } = feedMetrics(registers, sources.feed);
   return {
     request: (sample) => requests.note(sample),
     ...exchangeMetrics(registers),
     ...eventMetrics(registers),
     ...blobMetrics(registers),
+    feed,
     contentType: registry.contentType,
     async render() {
+      refreshFeed();
       await refreshGauges();
       return registry.metrics();
     },
     async snapshot() {
+      refreshFeed();
       await refreshGauges();
       return registry.getMetricsAsJSON();
     },

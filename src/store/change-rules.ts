@@ -1,3 +1,4 @@
+import type { EpochMs } from "../clock.ts";
 import type { Change, Entry, Head } from "./store.ts";
 
 // The rules of `Store.write`, for stores that decide in this process. redis-scripts.ts says the same in Lua, and
@@ -27,6 +28,13 @@ export function mergeHead(stored: Head | undefined, next: Head): Head {
     advancedAt: Math.min(stored.advancedAt, next.advancedAt),
     confirmedAt: Math.max(stored.confirmedAt, next.confirmedAt),
   };
+}
+
+/** The head after the change feed told of a newer generation; the same head where it is not newer. */
+export function advanceHead(stored: Head, generation: number, at: EpochMs): Head {
+  if (generation <= stored.generation) return stored;
+  // Upstream has not been asked for this one yet: how long it has lagged is counted anew.
+  return { ...stored, generation, advancedAt: at, lowerSince: 0 };
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   APPLICATION_ID,
   CONNECTION_PRAGMAS,
   FORMAT_PRAGMAS,
+  LATER_TABLES,
   SCHEMA,
   SCHEMA_VERSION,
 } from "./embedded-schema.ts";
@@ -96,6 +97,7 @@ function tryOpen(file: string): { open: OpenFile } | { version: number } {
       db.close();
       return { version };
     }
+    db.exec(LATER_TABLES);
     db.exec(`${CONNECTION_PRAGMAS} PRAGMA busy_timeout = ${BUSY_MS};`);
     return { open: { db, inode: inodeOf(file) ?? 0n } };
   } catch (error) {

@@ -90,3 +90,19 @@ export const SCHEMA = `
   PRAGMA application_id = ${APPLICATION_ID};
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
+
+/**
+ * Tables that came later. A larder that does not know them leaves them alone, so they are added to a file that is in
+ * use, under the same version: nothing is put aside for them.
+ *
+ * - `feed`: one row at most: how far the change feed has been followed.
+ */
+export const LATER_TABLES = `
+  CREATE TABLE IF NOT EXISTS feed (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    serial INTEGER NOT NULL,
+    as_of INTEGER NOT NULL,
+    followed_since INTEGER NOT NULL,
+    fence INTEGER NOT NULL
+  ) STRICT;
+`;

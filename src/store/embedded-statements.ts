@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { EpochMs } from "../clock.ts";
 import { PIECES_PER_BODY } from "./embedded-schema.ts";
 import { decodeEntry, encodeEntry } from "./entry-json.ts";
-import type { Entry, Found, Head, StoreSize } from "./store.ts";
+import type { Entry, FeedPosition, Found, Head, StoreSize } from "./store.ts";
 
 /** At most so many heads of groups without an entry are kept, the last confirmed ones. */
 const MAX_BARE_HEADS = 10_000;
@@ -49,6 +49,7 @@ export function prepareStatements(db: DatabaseSync) {
     ofGroup: db.prepare("SELECT id FROM entry WHERE grp = ? LIMIT ?"),
     loose: db.prepare("SELECT body FROM loose WHERE since < ? LIMIT 1"),
     tally: db.prepare("SELECT entries, bytes FROM tally"),
+    feed: db.prepare("SELECT serial, as_of, followed_since, fence FROM feed"),
     freePages: db.prepare(
       "SELECT freelist_count AS free, page_count AS pages FROM pragma_freelist_count, pragma_page_count",
     ),
@@ -57,6 +58,14 @@ export function prepareStatements(db: DatabaseSync) {
     putHead: db.prepare(`
       INSERT OR REPLACE INTO head
       VALUES (?1, ?2, ?3, ?4, ?5, ?6, NOT EXISTS (SELECT 1 FROM entry WHERE grp = ?1))`),
+    advanceHead: db.prepare(
+      "UPDATE head SET generation = ?2, advanced_at = ?3, lower_since = 0 WHERE grp = ?1 AND generation < ?2",
+    ),
+    putFeed: db.prepare(`
+      INSERT INTO feed VALUES (1, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET serial = excluded.serial, as_of = excluded.as_of,
+        followed_since = excluded.followed_since, fence = excluded.fence
+      WHERE fence <= excluded.fence`),
     dropHead: db.prepare("DELETE FROM head WHERE grp = ?"),
     dropBareHeads: db.prepare(`
       DELETE FROM head WHERE grp IN
@@ -104,6 +113,9 @@ export function prepareStatements(db: DatabaseSync) {
         head.lowerSince,
       );
     },
+    /** As `advanceHead` of change-rules.ts, where there is a head: where there are entries there is one. */
+    advanceHead: (group: string, generation: number, at: EpochMs): void =>
+      void run.advanceHead.run(group, generation, at),
     dropHead: (group: string): void => void run.dropHead.run(group),
     dropBareHeads: (): void => void run.dropBareHeads.run(),
 
@@ -162,6 +174,20 @@ export function prepareStatements(db: DatabaseSync) {
     putLoose: (body: number, since: EpochMs): void => void run.putLoose.run(body, since),
     /** @returns false when it was not there: it has been swept away */
     dropLoose: (body: number): boolean => run.dropLoose.run(body).changes === 1,
+
+    feed: (): FeedPosition | undefined => {
+      const row = select.feed.get();
+      if (row === undefined) return undefined;
+      return {
+        serial: numberOf(row, "serial"),
+        asOf: numberOf(row, "as_of"),
+        followedSince: numberOf(row, "followed_since"),
+        fence: numberOf(row, "fence"),
+      };
+    },
+    /** @returns false when the row that is there has a greater fence */
+    putFeed: ({ serial, asOf, followedSince, fence }: FeedPosition): boolean =>
+      run.putFeed.run(serial, asOf, followedSince, fence).changes === 1,
 
     tally: (): StoreSize => {
       const row = select.tally.get() ?? {};

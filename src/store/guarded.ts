@@ -1,4 +1,4 @@
-import type { Clock, Ms } from "../clock.ts";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
 import { transferMs, withinBudget } from "./budget.ts";
 import { Circuit, type CircuitOptions, messageOf, type StoreState } from "./circuit.ts";
@@ -6,6 +6,7 @@ import {
   type Awaitable,
   type Change,
   type Entry,
+  type FeedPosition,
   type Found,
   SILENT,
   type Store,
@@ -21,6 +22,10 @@ export interface GuardedStore extends Store {
    * @throws StoreUnavailable when it was not, or may not have been
    */
   remove(group: string): Awaitable<void>;
+  /** The same goes for the change feed: what it has not marked for sure it must not claim to have followed. */
+  advance(groups: ReadonlyMap<string, number>, at: EpochMs): Awaitable<void>;
+  readFeed(): Awaitable<FeedPosition | undefined>;
+  writeFeed(position: FeedPosition): Awaitable<Written>;
 }
 
 /** How long a store may take, and who is told when it fails. */
@@ -29,8 +34,10 @@ export interface GuardOptions extends CircuitOptions {
   readonly budgetMs: Ms;
 }
 
-/** Removing a group may be long, and an operator waits for it. */
-const REMOVE_BUDGET_FACTOR = 20;
+/** What must be done for sure may take long: no request waits for it. */
+const FOR_SURE_BUDGET_FACTOR = 20;
+/** And may take longer for each group that it is about. */
+const MS_PER_GROUP = 1;
 
 /**
  * A broken store is a cold store: a call that fails, or does not answer within the budget, finds nothing, and the
@@ -45,6 +52,8 @@ export function guard(store: Store, options: GuardOptions): GuardedStore {
   const reading = new Circuit("store: read", options);
   const writing = new Circuit("store: write", options);
   const touching = new Circuit("store: touch", options);
+  const forSure = <T>(what: string, work: () => Awaitable<T>, moreMs = 0): Awaitable<T> =>
+    doForSure(what, work, clock, budgetMs * FOR_SURE_BUDGET_FACTOR + moreMs);
 
   return {
     read: (group, name) =>
@@ -64,7 +73,10 @@ export function guard(store: Store, options: GuardOptions): GuardedStore {
         "failed",
       ),
     touch: (entries) => touching.call(budgetMs, "", () => store.touch(entries), undefined),
-    remove: (group) => removeForSure(store, group, clock, budgetMs * REMOVE_BUDGET_FACTOR),
+    remove: (group) => forSure(`remove ${group}`, () => store.remove(group)),
+    advance: (groups, at) => forSure("advance", () => store.advance(groups, at), groups.size * MS_PER_GROUP),
+    readFeed: () => forSure("read the feed's position", () => store.readFeed()),
+    writeFeed: (position) => forSure("write the feed's position", () => store.writeFeed(position)),
     size: () =>
       reading.call(budgetMs, "", (): Awaitable<StoreSize> => store.size(), { entries: 0, bytes: 0 }),
     close: () => store.close(),
@@ -72,20 +84,21 @@ export function guard(store: Store, options: GuardOptions): GuardedStore {
   };
 }
 
-function removeForSure(store: Store, group: string, clock: Clock, budgetMs: Ms): Awaitable<void> {
+/** @throws StoreUnavailable when it was not done, or may not have been */
+function doForSure<T>(what: string, work: () => Awaitable<T>, clock: Clock, budgetMs: Ms): Awaitable<T> {
   try {
-    const removed = store.remove(group);
-    if (!(removed instanceof Promise)) return;
-    return withinBudget(clock, budgetMs, removed).catch((error: unknown) => {
-      throw notRemoved(group, error);
+    const done = work();
+    if (!(done instanceof Promise)) return done;
+    return withinBudget(clock, budgetMs, done).catch((error: unknown) => {
+      throw notDone(what, error);
     });
   } catch (error) {
-    throw notRemoved(group, error);
+    throw notDone(what, error);
   }
 }
 
-function notRemoved(group: string, cause: unknown): StoreUnavailable {
-  return new StoreUnavailable(`remove ${group}: ${messageOf(cause)}`, { cause });
+function notDone(what: string, cause: unknown): StoreUnavailable {
+  return new StoreUnavailable(`${what}: ${messageOf(cause)}`, { cause });
 }
 
 function worstOf(states: readonly StoreState[]): StoreState {

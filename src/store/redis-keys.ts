@@ -8,6 +8,8 @@
 //                                      it does not count: so that removing a group needs no SCAN, and an index that
 //                                      was evicted above its entries is a miss
 //   larder:1:{<group>}:e:<name>  HASH  `<generation>`: the entry as JSON; `<generation>:body`: its body's bytes
+//   larder:1:feed                HASH  how far the change feed has been followed: `serial`, `asOf`,
+//                                      `followedSince`, `fence`
 //
 // Each has an expiry, so that nothing is immortal and the `volatile-*` policies may evict it.
 
@@ -16,6 +18,9 @@ export interface GroupKeys {
   readonly head: string;
   readonly names: string;
 }
+
+/** The key of the change feed's position. */
+export const FEED_KEY = "larder:1:feed";
 
 /** The keys of a group as a whole. */
 export function groupKeys(group: string): GroupKeys {

@@ -119,6 +119,28 @@ redis.call('PEXPIRE', KEYS[3], expireMs)
 return 'written'
 `;
 
+/**
+ * KEYS head, names; ARGV generation, at, expireMs. Raises the head to a generation that the change feed told of, where
+ * anything of the group is held; an entry may be held whose head was evicted.
+ */
+const ADVANCE = `
+local stored = redis.call('HGET', KEYS[1], 'generation')
+if not stored and redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+if tonumber(stored or '0') >= tonumber(ARGV[1]) then return 0 end
+if not stored then redis.call('HSET', KEYS[1], 'confirmedAt', '0', 'invalidatedAt', '0') end
+redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'advancedAt', ARGV[2], 'lowerSince', '0')
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+`;
+
+/** KEYS feed; ARGV expireMs, serial, asOf, followedSince, fence. Returns "written" or "refused". */
+const WRITE_FEED = `
+if tonumber(redis.call('HGET', KEYS[1], 'fence') or '0') > tonumber(ARGV[5]) then return 'refused' end
+redis.call('HSET', KEYS[1], 'serial', ARGV[2], 'asOf', ARGV[3], 'followedSince', ARGV[4], 'fence', ARGV[5])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 'written'
+`;
+
 /** KEYS any; ARGV expireMs. Marks the keys as used, for Redis' own eviction, and puts their expiry off. */
 const TOUCH = `${COMMON}
 redis.call('TOUCH', unpack(KEYS))
@@ -144,6 +166,8 @@ export const REDIS_SCRIPTS = {
   larderWrite: { lua: WRITE, numberOfKeys: 3 },
   larderTouch: { lua: TOUCH },
   larderRemove: { lua: REMOVE },
+  larderAdvance: { lua: ADVANCE, numberOfKeys: 2 },
+  larderWriteFeed: { lua: WRITE_FEED, numberOfKeys: 1 },
 };
 
 declare module "ioredis" {
@@ -165,5 +189,13 @@ declare module "ioredis" {
     ): Result<unknown, Context>;
     larderTouch(keyCount: number, ...keysAndExpireMs: readonly (string | number)[]): Result<unknown, Context>;
     larderRemove(keyCount: number, ...keysAndNames: readonly string[]): Result<unknown, Context>;
+    larderAdvance(
+      head: string,
+      names: string,
+      generation: number,
+      at: number,
+      expireMs: number,
+    ): Result<unknown, Context>;
+    larderWriteFeed(feed: string, ...expireMsAndPosition: readonly number[]): Result<unknown, Context>;
   }
 }

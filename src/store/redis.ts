@@ -3,10 +3,10 @@ import { StoreUnavailable } from "../errors.ts";
 import { transferMs } from "./budget.ts";
 import { decodeEntry, encodeEntry } from "./entry-json.ts";
 import { createRedisClient, type RedisClient } from "../redis/client.ts";
-import { entryKey, groupKeys } from "./redis-keys.ts";
+import { entryKey, FEED_KEY, groupKeys } from "./redis-keys.ts";
 import { REDIS_SCRIPTS } from "./redis-scripts.ts";
 import { describeRedis, type RedisTarget } from "../redis/url.ts";
-import type { Change, Entry, Found, Head, Store, StoreSize, Written } from "./store.ts";
+import type { Change, Entry, FeedPosition, Found, Head, Store, StoreSize, Written } from "./store.ts";
 import type { OnSurvived } from "./survived.ts";
 
 /** Which Redis the store is in, and how it is treated. */
@@ -32,6 +32,8 @@ export interface RedisStore extends Store {
 const LARGEST_BODY_BYTES = 128 * 1024 * 1024;
 /** A script's arguments stay well below Lua's limit on `unpack` (8,000). */
 const KEYS_PER_CALL = 500;
+/** Heads that are raised at a time: some 10 ms of Redis', and of the loop's, time. */
+const GROUPS_PER_ROUND = 500;
 /** Other processes may be writing to a group that is being removed; for longer than this they are not late but new. */
 const REMOVE_ROUNDS = 100;
 
@@ -155,6 +157,41 @@ class RedisDocuments implements RedisStore {
       const left = await this.#ask("remove", () => this.#client.larderRemove(keys.length, ...keys, ...part));
       if (left === 0) return;
     }
+  }
+
+  async advance(groups: ReadonlyMap<string, number>, at: EpochMs): Promise<void> {
+    const marks = [...groups];
+    for (let from = 0; from < marks.length; from += GROUPS_PER_ROUND) {
+      // One call for each group, as a group is what shares a slot; all of a round written to the socket in one go.
+      const round = marks.slice(from, from + GROUPS_PER_ROUND);
+      await this.#ask("advance", () =>
+        Promise.all(round.map(([group, generation]) => this.#advanceOne(group, generation, at))),
+      );
+    }
+  }
+
+  #advanceOne(group: string, generation: number, at: EpochMs): Promise<unknown> {
+    const { head, names } = groupKeys(group);
+    return this.#client.larderAdvance(head, names, generation, at, this.#options.expireAfterMs);
+  }
+
+  async readFeed(): Promise<FeedPosition | undefined> {
+    const fields = await this.#ask("read the feed's position", () =>
+      this.#client.hmget(FEED_KEY, "serial", "asOf", "followedSince", "fence"),
+    );
+    const [serial, asOf, followedSince, fence] = fields.map(toNumber);
+    if (serial === undefined || asOf === undefined || followedSince === undefined || fence === undefined) {
+      return undefined;
+    }
+    return { serial, asOf, followedSince, fence };
+  }
+
+  async writeFeed({ serial, asOf, followedSince, fence }: FeedPosition): Promise<Written> {
+    const { expireAfterMs } = this.#options;
+    const reply = await this.#ask("write the feed's position", () =>
+      this.#client.larderWriteFeed(FEED_KEY, expireAfterMs, serial, asOf, followedSince, fence),
+    );
+    return reply === "written" ? "written" : "refused";
   }
 
   /** An estimate: all keys of the database (about two thirds of them are heads and indexes), and Redis' own memory. */

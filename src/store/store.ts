@@ -48,12 +48,24 @@ export interface Head {
   readonly generation: number;
   /** When that generation was first heard of: what was confirmed before and is older must be validated. */
   readonly advancedAt: EpochMs;
-  /** When upstream last confirmed that generation. */
+  /** When upstream last confirmed the newest generation that it has shown; the change feed may tell of a newer one. */
   readonly confirmedAt: EpochMs;
   /** Entries confirmed before this instant must be validated, whatever their generation; 0 for none. */
   readonly invalidatedAt: EpochMs;
   /** Since when upstream has been answering with a lower generation than ours, without a break; 0 for not. */
   readonly lowerSince: EpochMs;
+}
+
+/** How far the change feed of upstream has been followed: one for the whole store, whoever follows. */
+export interface FeedPosition {
+  /** Every change up to this serial has been applied. */
+  readonly serial: number;
+  /** As of when nothing is missing: the instant of the last poll that came to the feed's end. */
+  readonly asOf: EpochMs;
+  /** Since when it has been followed without a gap. */
+  readonly followedSince: EpochMs;
+  /** Fencing token of the lease under which it was followed (see `Lease.token`). */
+  readonly fence: number;
 }
 
 /** What a store holds for one name: the group's head, and the entry of the newest generation held. */
@@ -113,6 +125,15 @@ export interface Store {
   touch(entries: Iterable<{ readonly group: string; readonly name: string }>): Awaitable<void>;
   /** Forgets a group: its head and everything under it. */
   remove(group: string): Awaitable<void>;
+  /**
+   * The change feed told of newer generations: raises the heads of those groups of which anything is held, each for
+   * itself, as heard of at `at`. Of all others nothing is kept. Any number of groups, a bounded part in each turn.
+   */
+  advance(groups: ReadonlyMap<string, number>, at: EpochMs): Awaitable<void>;
+  /** How far the change feed has been followed; undefined where it has not been. */
+  readFeed(): Awaitable<FeedPosition | undefined>;
+  /** Refused where the stored position has a greater fence: somebody else has taken over since. */
+  writeFeed(position: FeedPosition): Awaitable<Written>;
   size(): Awaitable<StoreSize>;
   close(): Awaitable<void>;
 }

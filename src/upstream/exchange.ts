@@ -5,10 +5,12 @@ import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
 import { explain, type Phase } from "./failures.ts";
 import type { ResponseHeaders } from "./headers.ts";
 
-/** One GET or HEAD to one place, and how long it may take. */
+/** One request to one place, and how long it may take. */
 export interface ExchangeRequest {
   /** GET where not given. */
-  readonly method?: "GET" | "HEAD" | undefined;
+  readonly method?: "GET" | "HEAD" | "POST" | undefined;
+  /** Of a POST. */
+  readonly body?: string | undefined;
   readonly dispatcher: Dispatcher;
   readonly clock: Clock;
   /** Scheme, host and port. */
@@ -40,7 +42,7 @@ export interface Exchange {
 }
 
 /**
- * Sends a GET, or a HEAD, and resolves with the head of the answer, whatever its status.
+ * Sends a request, and resolves with the head of the answer, whatever its status.
  *
  * The timers are ours (undici's are coarse to half a second), the time to connect excepted, which is the
  * dispatcher's: a request that only waits for a free connection must not be taken for one that cannot connect.
@@ -50,8 +52,9 @@ export interface Exchange {
 export function exchange(request: ExchangeRequest): Promise<Exchange> {
   return new Promise((resolve, reject) => {
     const handler = new ExchangeHandler(request, resolve, reject);
-    const { dispatcher, origin, path, headers, method = "GET" } = request;
-    dispatcher.dispatch({ origin, path, method, headers, headersTimeout: 0, bodyTimeout: 0 }, handler);
+    const { dispatcher, origin, path, headers, method = "GET", body } = request;
+    const sent = { origin, path, method, headers, ...(body !== undefined && { body }) };
+    dispatcher.dispatch({ ...sent, headersTimeout: 0, bodyTimeout: 0 }, handler);
   });
 }
 

@@ -71,6 +71,28 @@ export function retryAfterMs(headers: ResponseHeaders, now: EpochMs): Ms | undef
   return at === undefined ? undefined : Math.max(0, at - now);
 }
 
+/** What is left of a limit on requests. */
+export interface RateLimit {
+  readonly left: number;
+  /** When there is more again. */
+  readonly resetMs: Ms;
+}
+
+// draft-ietf-httpapi-ratelimit-headers-10 §4: `"default";r=50;t=30`, a list of them where there are several limits.
+const RATE_LIMIT_ITEM = /^\s*(?:"[^"]*"|[\w*.-]+)((?:\s*;\s*[a-z]+=[^;,\s]+)+)\s*$/;
+
+/** `RateLimit`, of several the one of which least is left; undefined where it is absent or in another form. */
+export function rateLimit(headers: ResponseHeaders): RateLimit | undefined {
+  const limits = (fieldValue(headers, "ratelimit") ?? "").split(",").map((item) => {
+    const [, parameters = ""] = RATE_LIMIT_ITEM.exec(item) ?? [];
+    const left = naturalNumber(/;\s*r=(\d+)/.exec(parameters)?.[1]);
+    const seconds = naturalNumber(/;\s*t=(\d+)/.exec(parameters)?.[1]);
+    return left === undefined || seconds === undefined ? undefined : { left, resetMs: seconds * 1000 };
+  });
+  const said = limits.filter((limit) => limit !== undefined);
+  return said.length === 0 ? undefined : said.reduce((a, b) => (b.left < a.left ? b : a));
+}
+
 /** The coding of the body (RFC 9110 §8.4); undefined for one that was not asked for, or for several. */
 export function contentCoding(headers: ResponseHeaders): Coding | undefined {
   const codings = listValues(headers, "content-encoding").filter((coding) => coding !== "identity");

@@ -6,6 +6,7 @@ import { readAnswer, type GetRequest, type UpstreamAnswer } from "./answer.ts";
 import type { Egress } from "./dispatcher.ts";
 import { discard, exchange, type Exchange } from "./exchange.ts";
 import { mayRetry, passEndOf } from "./failures.ts";
+import { type PostAnswer, postHeaders, type PostRequest, readPost } from "./post.ts";
 import { nextLocation, type Location } from "./redirects.ts";
 import { type FileAnswer, readStream, type StreamRequest } from "./stream.ts";
 
@@ -72,6 +73,13 @@ export interface Upstream {
    */
   get(path: string, request: GetRequest): Promise<UpstreamAnswer>;
   /**
+   * Asks what no path can say. Never redirected; asked twice where a connection breaks.
+   *
+   * @param path as for `get`
+   * @throws UpstreamUnavailable for any status but 200
+   */
+  post(path: string, request: PostRequest): Promise<PostAnswer>;
+  /**
    * Asks for one file, or the rest of one, and resolves when the head of the answer has come.
    *
    * @param path as for `get`
@@ -90,7 +98,8 @@ interface Attempt {
   readonly dispatcher: Dispatcher;
   readonly retried: boolean;
   readonly deadlineAt: EpochMs;
-  readonly method?: "GET" | "HEAD";
+  readonly method?: "GET" | "HEAD" | "POST";
+  readonly body?: string;
   readonly deadlineForHead?: boolean;
 }
 
@@ -112,7 +121,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     let location = start;
     for (let hops = 0; ; hops++) {
       const opened = await exchange({ ...attempt, ...location, clock, headers, firstByteMs, betweenBytesMs });
-      const next = nextLocation(opened, location, hops);
+      const next = attempt.method === "POST" ? undefined : nextLocation(opened, location, hops);
       if (next === undefined) return opened;
       discard(opened.body);
       if (next instanceof UpstreamUnavailable) throw next;
@@ -201,6 +210,17 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       return withRetry((attempt) =>
         attemptOne(attempt, path, headers, (opened, requestedAt) =>
           readAnswer(opened, { request, requestedAt, maxBytes }),
+        ),
+      );
+    },
+    post: async (path, request) => {
+      refusePath(path);
+      refuseUnsent();
+      const headers = postHeaders(options.userAgent, request);
+      const { maxBytes = options.maxDocumentBytes, body } = request;
+      return withRetry((attempt) =>
+        attemptOne({ ...attempt, method: "POST", body }, path, headers, (opened, requestedAt) =>
+          readPost(opened, request, requestedAt, maxBytes),
         ),
       );
     },

@@ -201,6 +201,80 @@ export function describeStore(title: string, prepare: () => Promise<Ground>): vo
       });
     });
 
+    describe("what the change feed tells", () => {
+      it("raises the head of what is held, once, and of nothing else", async () => {
+        await store.write(changeOf("held", "json", 9, bytes("nine")));
+        await store.write({ group: "held", head: headOf(9, { lowerSince: 5 }), basis: 9 });
+        const marks = new Map([
+          ["held", 12],
+          ["not-held", 12],
+        ]);
+        await store.advance(marks, T0 + 7);
+        await store.advance(marks, T0 + 9);
+        const { head, entry } = await store.read("held", "json");
+        expect(head).toEqual(headOf(12, { advancedAt: T0 + 7, lowerSince: 0 }));
+        expect(entry?.generation).toBe(9);
+        expect((await store.read("not-held", "json")).head).toBeUndefined();
+      });
+
+      it("never lowers a head, nor tells again of what is known", async () => {
+        await store.write(changeOf("ahead", "json", 20, bytes("twenty")));
+        await store.advance(new Map([["ahead", 19]]), T0 + 7);
+        await store.advance(new Map([["ahead", 20]]), T0 + 7);
+        expect((await store.read("ahead", "json")).head).toEqual(headOf(20));
+      });
+
+      it("raises a group of which only an absence is known", async () => {
+        const entry = { ...entryOf("absent", "json", 0, undefined) };
+        await store.write({
+          group: "absent",
+          head: headOf(0, { advancedAt: 0, invalidatedAt: T0 }),
+          basis: 0,
+          entry,
+        });
+        await store.advance(new Map([["absent", 3]]), T0 + 1);
+        const { head } = await store.read("absent", "json");
+        expect(head).toEqual(headOf(3, { advancedAt: T0 + 1, invalidatedAt: T0 }));
+      });
+
+      it("makes a write too late that was decided before, and lets upstream's word for it in", async () => {
+        await store.write(changeOf("late", "json", 9, bytes("nine")));
+        await store.advance(new Map([["late", 12]]), T0 + 7);
+        expect(await store.write(changeOf("late", "json", 9, bytes("again"), 9))).toBe("refused");
+        expect(await store.write(changeOf("late", "json", 12, bytes("twelve"), 12))).toBe("written");
+      });
+
+      it("raises many at once", async () => {
+        const marks = new Map(Array.from({ length: 1_700 }, (_, i) => [`many-${i}`, 5]));
+        for (const i of [0, 499, 500, 1_699])
+          await store.write(changeOf(`many-${i}`, "json", 4, bytes("four")));
+        await store.advance(marks, T0);
+        for (const i of [0, 499, 500, 1_699]) {
+          expect((await store.read(`many-${i}`, "json")).head?.generation).toBe(5);
+        }
+        await store.advance(new Map(), T0);
+      });
+
+      it("is followed to a position, which is there again after a restart", async () => {
+        expect(await store.readFeed()).toBeUndefined();
+        const first = { serial: 36_000_000, asOf: T0 + 2, followedSince: T0, fence: T0 * 1_000 };
+        expect(await store.writeFeed(first)).toBe("written");
+        const second = { ...first, serial: 36_000_007, asOf: T0 + 60_000, fence: first.fence + 1 };
+        expect(await store.writeFeed(second)).toBe("written");
+        await store.close();
+        store = await ground.open();
+        expect(await store.readFeed()).toEqual(second);
+        expect(await store.writeFeed(second)).toBe("written");
+      });
+
+      it("keeps its position from whoever lost the lease", async () => {
+        const theirs = { serial: 9, asOf: T0, followedSince: T0, fence: 20 };
+        await store.writeFeed(theirs);
+        expect(await store.writeFeed({ ...theirs, serial: 8, fence: 19 })).toBe("refused");
+        expect(await store.readFeed()).toEqual(theirs);
+      });
+    });
+
     describe("bodies", () => {
       it("gives no bytes for a digest that is not the stored one", async () => {
         await store.write(changeOf("digest", "json", 1, bytes("right")));

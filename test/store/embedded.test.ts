@@ -302,6 +302,16 @@ describe("the embedded store survives", () => {
     expect(await store.write(changeOf("fresh", "json", 1, Buffer.from("x")))).toBe("written");
   });
 
+  it("a file of before the change feed: its table is added, and everything else is still there", async () => {
+    await open().write(changeOf("kept", "json", 1, Buffer.from("kept")));
+    await opened.pop()!.close();
+    withDatabase((db) => db.exec("DROP TABLE feed"));
+    const store = open();
+    expect(readNow(store, "kept").entry).toBeDefined();
+    expect(await store.readFeed()).toBeUndefined();
+    expect(survived).toEqual([]);
+  });
+
   it.each(["PRAGMA user_version = 99", "PRAGMA application_id = 1"])(
     "a file of others: after %s",
     async (pragma) => {

@@ -31,6 +31,9 @@ class MoodyStore implements Store {
   };
   touch = () => this.#answer("touch", undefined);
   remove = () => this.#answer("remove", undefined);
+  advance = () => this.#answer("advance", undefined);
+  readFeed = () => this.#answer("readFeed", undefined);
+  writeFeed = () => this.#answer<Written>("writeFeed", "written");
   size = () => this.#answer("size", { entries: 1, bytes: 1 });
   close = () => undefined;
 }
@@ -126,6 +129,19 @@ describe.each(["broken", "rejecting", "hanging"] as const)("a guarded store that
     expect(store.state()).toEqual({ is: "up", since: clock.now(), lastError: undefined });
     await store.read("group", "json");
     expect(survived).toHaveLength(1);
+  });
+
+  it("says so when what the change feed told could not be stored, or its position not read", async () => {
+    for (const call of [
+      () => store.advance(new Map([["group", 4]]), T0),
+      () => store.readFeed(),
+      () => store.writeFeed({ serial: 1, asOf: T0, followedSince: T0, fence: 1 }),
+    ]) {
+      const asked = (async () => await call())();
+      if (mood === "hanging") clock.advance(BUDGET_MS * 20 + 1);
+      await expect(asked).rejects.toBeInstanceOf(StoreUnavailable);
+    }
+    expect(inner.calls).toEqual(["advance", "readFeed", "writeFeed"]);
   });
 
   it("says so when a group could not be removed, and is asked for it even while it is down", async () => {

@@ -10,6 +10,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { once } from "node:events";
 import { textAnswer, type Answer, type Site } from "./upstream/answers.ts";
 import { BodyGates, type BodyGate } from "./upstream/body-gates.ts";
+import { createChangelog, type Changelog } from "./upstream/changelog.ts";
 import { alter, deliver, isDeliveryFault, type Fault } from "./upstream/faults.ts";
 import { Journal, matches, type PathMatch, type RecordedRequest } from "./upstream/journal.ts";
 import { createFeeds } from "./upstream/feeds.ts";
@@ -44,7 +45,14 @@ export interface FaultScope {
 
 /** pypi.org on 127.0.0.1, with a memory of what it was asked and with switchable faults. */
 export interface FakeUpstream
-  extends Omit<JsonApi, "site">, Omit<SimpleApi, "site">, Omit<Integrity, "site">, Omit<Files, "site"> {
+  extends
+    Omit<JsonApi, "site">,
+    Omit<SimpleApi, "site">,
+    Omit<Integrity, "site">,
+    Omit<Files, "site">,
+    Pick<Changelog, "journal"> {
+  /** What is put, published or removed is written down there. */
+  readonly changelog: Pick<Changelog, "lastSerial" | "restore" | "pageRows">;
   /** Base URL, without a slash at its end. */
   readonly url: string;
   /** Every request, in the order of arrival. */
@@ -107,8 +115,16 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
   const integrity = createIntegrity();
   const feeds = createFeeds();
   const files = createFiles();
+  const changelog = createChangelog();
   const bodyGates = new BodyGates();
-  const sites: readonly Site[] = [api.site, simple.site, integrity.site, feeds.site, files.site];
+  const sites: readonly Site[] = [
+    api.site,
+    simple.site,
+    integrity.site,
+    feeds.site,
+    files.site,
+    changelog.site,
+  ];
 
   function record(request: IncomingMessage): RecordedRequest {
     const { method = "", url: target = "", headers } = request;
@@ -135,7 +151,7 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
     return taken.map((rule) => rule.fault);
   }
 
-  function properAnswer(request: RecordedRequest): Answer {
+  function properAnswer(request: RecordedRequest & { body: string }): Answer {
     for (const site of sites) {
       const answer = site(request);
       if (answer !== undefined) return answer.status === 304 ? asFrom304(answer) : answer;
@@ -160,9 +176,10 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const recorded = record(request);
+    const body = recorded.method === "POST" ? await textOf(request) : "";
     const faults = takeFaults(recorded.path);
     const delivery = faults.find(isDeliveryFault);
-    const answer = alteredAnswer(recorded, faults);
+    const answer = alteredAnswer({ ...recorded, body }, faults);
     await passGates(recorded.path);
     const { socket } = response;
     if (socket === null || socket.destroyed) return;
@@ -173,7 +190,7 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
     else await bodyGates.send(recorded.path, answer, response);
   }
 
-  function alteredAnswer(request: RecordedRequest, faults: readonly Fault[]): Answer {
+  function alteredAnswer(request: RecordedRequest & { body: string }, faults: readonly Fault[]): Answer {
     let answer = dated(properAnswer(request));
     for (const fault of faults) {
       if (isDeliveryFault(fault)) continue;
@@ -220,19 +237,41 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
       }
       feeds.announce(name, version);
     }
+    writeDown(built);
     return built;
   }
 
+  /** One upload is a change for each file and one for the release, the project's serial being the last one's. */
+  function writeDown({ name, serial, releases }: BuiltPackage): void {
+    const actions = releases.flatMap(({ version, files: ofRelease }) => [
+      { version, action: "new release" },
+      ...ofRelease.map(({ filename }) => ({ version, action: `add py3 file ${filename}` })),
+    ]);
+    for (const [index, entry] of actions.entries()) {
+      const own = serial - (actions.length - 1 - index);
+      if (own > 0) changelog.journal(name, { ...entry, serial: own });
+    }
+  }
+
   const upstream: FakeUpstream = {
+    journal: changelog.journal,
+    changelog,
     publish: (...packages) => packages.map(publish),
     simple: simple.simple,
     removeSimple: simple.removeSimple,
     attest: integrity.attest,
     file: files.file,
     removeFile: files.removeFile,
-    project: api.project,
+    project: (name, options = {}) => {
+      api.project(name, options);
+      changelog.journal(name, { serial: options.serial ?? 1 });
+    },
     release: api.release,
-    remove: api.remove,
+    remove: (project, version) => {
+      api.remove(project, version);
+      if (version === undefined) changelog.journal(project, { action: "remove project" });
+      else changelog.journal(project, { version, action: "remove release" });
+    },
     get url() {
       return url();
     },
@@ -277,6 +316,12 @@ export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<
   await listen(server, 0);
   port = (server.address() as AddressInfo).port;
   return upstream;
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString();
 }
 
 async function listen(server: Server, port: number): Promise<void> {

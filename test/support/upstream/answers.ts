@@ -10,6 +10,8 @@ export interface SiteRequest {
   /** As sent, with the query. */
   readonly url?: string;
   readonly headers: IncomingHttpHeaders;
+  /** Of a POST. */
+  readonly body?: string;
 }
 
 /** What it answers: complete, and not yet sent. */

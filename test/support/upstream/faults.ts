@@ -2,6 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { etagOf, textAnswer, type Answer } from "./answers.ts";
+import { faultAnswer } from "./changelog.ts";
 
 /** What can be wrong with an answer that is otherwise sent as it should be. */
 export type AnswerFault =
@@ -9,6 +10,8 @@ export type AnswerFault =
   | { readonly kind: "status"; readonly status: number; readonly retryAfter?: string }
   /** 403 in plain text: this address is blocked. */
   | { readonly kind: "blocked" }
+  /** A fault of XML-RPC, with status 200; over its limit PyPI says so (facts/pypi.md §4.2). */
+  | { readonly kind: "xmlrpc-fault"; readonly message: string }
   /** A challenge page with status 200. */
   | { readonly kind: "html" }
   /** 200, application/json, whose body is none. */
@@ -72,6 +75,8 @@ export function alter(fault: AnswerFault, answer: Answer): Answer {
       return errorPage(fault.status, fault.retryAfter);
     case "blocked":
       return textAnswer(403, "text/plain", "Your IP Address has been temporarily blocked.");
+    case "xmlrpc-fault":
+      return faultAnswer(-32500, fault.message);
     case "html":
       return textAnswer(200, "text/html; charset=utf-8", "<!doctype html><title>Client Challenge</title>");
     case "not-json":
