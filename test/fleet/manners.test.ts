@@ -46,8 +46,12 @@ describe("manners towards upstream", () => {
     const { clock, manners } = tableOf({ perSecond: 10, burst: 3 });
     for (let i = 0; i < 3; i++) (await manners.enter(0)).end(ANSWERED);
     let entered = 0;
-    for (let i = 0; i < 5; i++)
-      void manners.enter(60_000).then((pass) => ((entered += 1), pass.end(ANSWERED)));
+    const enter = async (): Promise<void> => {
+      const pass = await manners.enter(60_000);
+      entered += 1;
+      pass.end(ANSWERED);
+    };
+    for (let i = 0; i < 5; i++) void enter();
     clock.advance(99);
     await Promise.resolve();
     expect(entered).toBe(0);
