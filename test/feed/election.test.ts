@@ -64,7 +64,7 @@ function pick<T>({ value, waitMs }: { value: T; waitMs: number }): { value: T; w
 }
 
 /** A node of a fleet: leases of one table, a view of one store. */
-function joins(name: string): Node {
+function joins(name: string, leases = table): Node {
   const onSurvived = (what: string, _key: string, error: unknown): void => {
     throw new Error(what, { cause: error });
   };
@@ -75,7 +75,7 @@ function joins(name: string): Node {
   const feed = new Feed({
     changelog,
     store,
-    leases: table.leases(name),
+    leases: leases.leases(name),
     news: { publish: (item) => void published.push(item), subscribe: () => () => undefined },
     clock,
     intervalMs: INTERVAL_MS,
@@ -161,6 +161,18 @@ describe("of several nodes", () => {
     await expect.poll(() => kinds(first)).toContain("lost");
     expect(leaders()).toEqual(["second"]);
     await expect.poll(() => second.marked).toContain("late 11");
+  });
+
+  it("one steps back where leases are in trouble and two have led: by the fence of the position", async () => {
+    const first = joins("first");
+    await expect.poll(() => first.feed.state()).toMatchObject({ leads: true, serial: 10 });
+    const second = joins("second", new LeaseTable(clock));
+    await expect.poll(() => kinds(second)).toContain("asked");
+    fake.journal("demo");
+    clock.advance(INTERVAL_MS);
+    await expect.poll(() => kinds(first)).toContain("lost");
+    expect(kinds(second)).not.toContain("lost");
+    expect(await second.store.readFeed()).toMatchObject({ serial: 11 });
   });
 
   it("a mark that the store has lost is there again after the next poll", async () => {
