@@ -95,7 +95,7 @@ function* readSerial(cursor: XmlCursor): Generator<undefined, number> {
  * Reads rows of `[name, version or nil, time, action, serial]`, ascending by serial.
  * @throws NotXmlRpc
  */
-export function* readPage(cursor: XmlCursor): Generator<undefined, Page> {
+function* readPage(cursor: XmlCursor): Generator<undefined, Page> {
   const marks = new Map<string, number>();
   let rows = 0;
   let lastSerial: number | undefined;

@@ -14,7 +14,7 @@ export function redisLeases(link: RedisLink, clock: Clock, without: Leases): Lea
     acquire: async (key, lengthMs) => {
       const reply = await link.ask(key, (client) => client.larderAcquire(redisKey(key), lengthMs));
       const [isHeld, token] = readPair(reply);
-      if (token === undefined) return await without.acquire(key, lengthMs);
+      if (token === undefined) return substitute(link, await without.acquire(key, lengthMs));
       return isHeld === 1 ? heldLease(link, key, token, lengthMs) : { kind: "taken", key, token };
     },
     ended: (taken, waitMs) => waitFor(link, clock, taken, waitMs),
@@ -23,6 +23,14 @@ export function redisLeases(link: RedisLink, clock: Clock, without: Leases): Lea
 
 function redisKey(key: string): string {
   return `larder:1:lease:{${key}}`;
+}
+
+/** A lease of this machine alone is good only while nobody else can have one: it is lost as soon as Redis answers. */
+function substitute(link: RedisLink, turn: Lease | Taken): Lease | Taken {
+  if (turn.kind === "taken") return turn;
+  const isRedisBack = async (): Promise<boolean> =>
+    (await link.ask(turn.key, (client) => client.exists(redisKey(turn.key)))) !== undefined;
+  return { ...turn, renew: async () => !(await isRedisBack()) && (await turn.renew()) };
 }
 
 function heldLease(link: RedisLink, key: string, token: number, lengthMs: Ms): Lease {

@@ -11,6 +11,16 @@ import { type RunningRedis, startRedis, until } from "../support/redis.ts";
 
 const redisServer = inject("redisServer");
 
+function linkTo({ port }: RunningRedis, budgetMs = 5_000): RedisLink {
+  return new RedisLink({
+    target: parseRedisUrl(`redis://127.0.0.1:${port}`),
+    caPem: undefined,
+    budgetMs,
+    clock: systemClock,
+    onSurvived: () => undefined,
+  });
+}
+
 /** Leases that let nobody in: what falls back on them would be seen. */
 const NO_LEASES: Leases = {
   acquire: () => Promise.reject(new Error("fell back")),
@@ -78,16 +88,7 @@ describe.skipIf(redisServer === undefined)("leases in Redis", () => {
   let links: RedisLink[];
   beforeAll(async () => {
     redis = await startRedis(redisServer ?? "");
-    links = [0, 1].map(
-      () =>
-        new RedisLink({
-          target: parseRedisUrl(`redis://127.0.0.1:${redis.port}`),
-          caPem: undefined,
-          budgetMs: 5_000,
-          clock: systemClock,
-          onSurvived: () => undefined,
-        }),
-    );
+    links = [linkTo(redis), linkTo(redis)];
     for (const link of links)
       await until(async () => (await link.ask("", (client) => client.ping())) === "PONG");
   });
@@ -116,6 +117,21 @@ describe.skipIf(redisServer === undefined)("leases in Redis", () => {
       kind: "late",
     });
     await second.release("done");
+  });
+
+  it("are this process' own while Redis is gone, and lost as soon as it is back", async () => {
+    const other = await startRedis(redisServer ?? "");
+    const link = linkTo(other, 1_000);
+    await until(async () => (await link.ask("", (client) => client.ping())) === "PONG");
+    await other.kill();
+    const own = redisLeases(link, systemClock, new LeaseTable(systemClock).leases("a"));
+    const lease = await held(own, "k");
+    expect((await own.acquire("k", 60_000)).kind).toBe("taken");
+    expect(await lease.renew()).toBe(true);
+    await other.start();
+    await expect.poll(() => lease.renew(), { timeout: 15_000 }).toBe(false);
+    link.close();
+    await other.stop();
   });
 
   it("end by themselves, which who waits sees without being told", async () => {
