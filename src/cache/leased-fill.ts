@@ -42,7 +42,11 @@ export async function leasedFill(
   const giveUpAt = clock.now() + followMs;
   for (;;) {
     const turn = await leases.acquire(key, leaseMs);
-    if (turn.kind === "held") return await lead(resource, found, turn, options);
+    if (turn.kind === "held") {
+      const led = await lead(resource, found, turn, options);
+      if (led !== undefined) return led;
+      continue;
+    }
     const end = await leases.ended(turn, Math.max(0, giveUpAt - clock.now()));
     if (end.kind === "late") return await fillAlone(resource, found, options);
     if (end.kind === "lost") continue;
@@ -55,12 +59,14 @@ export async function leasedFill(
   }
 }
 
+/** @returns undefined when the lease was lost before upstream was asked, by a process that stood still */
 async function lead(
   resource: Resource,
   found: HeldWithHead | undefined,
   lease: Lease,
   options: LeasedFillOptions,
-): Promise<Filled> {
+): Promise<Filled | undefined> {
+  const acquiredAt = options.clock.now();
   const stopRenewing = keepRenewing(lease, options.clock, options.leaseMs / 3);
   let told: Told = "unstored";
   try {
@@ -70,6 +76,8 @@ async function lead(
       told = "stored";
       return followed(stored);
     }
+    // Tokens are in the order of asking only if who asks still has the lease.
+    if (options.clock.now() - acquiredAt >= options.leaseMs && !(await lease.renew())) return undefined;
     const filled = await fill(resource, stored ?? found, { ...options, token: lease.token });
     if (filled.stored) told = "stored";
     return filled;
