@@ -33,8 +33,10 @@ export class Tiers {
 
   /** Whether what memory holds may be served without a look at the store, where others may have stored newer. */
   isCoherent({ held }: HeldWithHead): boolean {
+    const { everyMs } = this.#coherence;
+    if (everyMs === Number.POSITIVE_INFINITY) return true;
     const sinceMs = this.#clock.now() - held.checkedAt;
-    return sinceMs < this.#coherence.everyMs && sinceMs >= 0; // negative: the clock was set back
+    return sinceMs < everyMs && sinceMs >= 0; // negative: the clock was set back
   }
 
   /**

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { fetchRaw, type Received } from "../support/client.ts";
 import { type LarderProcess, startProcess } from "../support/process.ts";
 import { type RunningRedis, startRedis, startRedisCluster } from "../support/redis.ts";
+import { openTcpLink } from "../support/tcp-link.ts";
 import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
 
 const redisServer = inject("redisServer");
@@ -108,6 +109,29 @@ describe.skipIf(redisServer === undefined)("several nodes over one Redis", () =>
       expect(upstream.count(DEMO)).toBe(2);
       nodes[0]!.child.kill("SIGCONT");
       await lost;
+    },
+  );
+
+  it(
+    "take over from a leader that is cut off from Redis, who still answers his own",
+    { timeout: TIMEOUT },
+    async () => {
+      const url = await startOneRedis();
+      const link = await openTcpLink(redis[0]!.port);
+      await startNodes(1, `redis://127.0.0.1:${link.port}`);
+      const [cutOff] = nodes;
+      await startNodes(2, url);
+      nodes = [...nodes, cutOff!];
+      const gate = upstream.hold();
+      const own = get(2);
+      await upstream.arrived(1);
+      const others = Promise.all([get(0), get(1)]);
+      link.cut();
+      await upstream.arrived(2);
+      gate.release();
+      expect((await others).map(({ status }) => status)).toEqual([200, 200]);
+      expect((await own).status).toBe(200);
+      expect(upstream.count(DEMO)).toBe(2);
     },
   );
 
