@@ -17,10 +17,11 @@ const MARKS: Readonly<Record<string, { readonly colour: string; readonly shape: 
   "nginx tuned": { colour: "#1f5fbf", shape: "triangle" },
   varnish: { colour: "#9467bd", shape: "ring" },
   proxpi: { colour: "#8c564b", shape: "cross" },
+  "nginx+larder": { colour: "#000000", shape: "down" },
   devpi: { colour: "#e6860e", shape: "plus" },
 };
 
-type Shape = "disc" | "bar" | "square" | "diamond" | "triangle" | "ring" | "cross" | "plus";
+type Shape = "disc" | "bar" | "square" | "diamond" | "triangle" | "ring" | "cross" | "plus" | "down";
 
 /** CPU per request of every server, one line a row, on a logarithmic scale: an SVG that stands by itself. */
 export function plot({ hits, commit, machine, at }: Results): string {
@@ -112,6 +113,8 @@ function mark(server: string, x: number, y: number): string {
       return path(`M${x} ${y - 5}l5 5l-5 5l-5 -5z`, colour);
     case "triangle":
       return path(`M${x} ${y - 5}l5 9h-10z`, colour);
+    case "down":
+      return path(`M${x} ${y + 5}l5 -9h-10z`, "none");
     case "cross":
       return path(`M${x - 4} ${y - 4}l8 8M${x + 4} ${y - 4}l-8 8`, "none");
     case "plus":
