@@ -39,7 +39,7 @@ export async function startContestants(
   const contestants: Contestant[] = [];
   const leftOut: Record<string, string> = {};
   for (const kind of kinds) {
-    const { name, rewrites } = kind;
+    const { name } = kind;
     const isWanted = kind === larder || only.length === 0 || only.includes(name);
     const missing = isWanted ? kind.missing() : "not asked for";
     if (missing !== undefined) {
@@ -51,7 +51,7 @@ export async function startContestants(
     const larderUrl = contestants[0]?.server.url ?? "";
     try {
       const server = await kind.start({ origin: origin.url, directory: own, larder: larderUrl });
-      contestants.push({ server, rewrites });
+      contestants.push({ server, kind });
     } catch (error) {
       // A peer that does not start here is no reason to measure nothing.
       if (kind === larder) throw error;

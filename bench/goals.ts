@@ -66,7 +66,7 @@ export function judge(results: Measured): readonly Verdict[] {
       "a herd asks upstream once",
       herdsOfLarder(results).map(([name, herd]) => [name, herd.upstreamRequests + herd.failed]),
       1,
-      "",
+      "GETs, failures",
     ),
     most(
       "memory after the mixed load: at most the budget + 120 MB",
@@ -104,7 +104,7 @@ function judgeOver(
 
 /** There is no figure for it in the goals: it has to pay, though. */
 function judgeHandedOver(hits: readonly HitRow[]): Verdict {
-  const goal = "LARDER_ACCEL: 10 MB through nginx dearer than larder alone by nothing";
+  const goal = "LARDER_ACCEL, 10 MB through nginx: at most larder alone";
   const figures = hits.find(({ row }) => row === "file 10 MB")?.servers["nginx+larder"];
   if (figures === undefined || "skipped" in figures) return notMeasured(goal);
   const ratio = 1 / figures.larderOver.median;
@@ -157,8 +157,11 @@ function most(
   const [first, ...others] = figures;
   if (first === undefined) return notMeasured(goal);
   const [name, worst] = others.reduce((a, b) => (b[1] > a[1] ? b : a), first);
-  const words = [number(worst), unit].filter((word) => word !== "").join(" ");
-  return { goal, figure: `${words} (${figures.length > 1 ? "worst: " : ""}${name})`, isMet: worst <= limit };
+  return {
+    goal,
+    figure: `${number(worst)} ${unit} (${figures.length > 1 ? "worst: " : ""}${name})`,
+    isMet: worst <= limit,
+  };
 }
 
 function notMeasured(goal: string): Verdict {
@@ -166,5 +169,6 @@ function notMeasured(goal: string): Verdict {
 }
 
 function number(value: number): string {
+  if (Number.isInteger(value)) return String(value);
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(2);
 }

@@ -2,13 +2,13 @@ import { check, type Checked } from "./check.ts";
 import { cpuSeconds } from "./cpu.ts";
 import { type Load, load } from "./load.ts";
 import type { Row } from "./rows.ts";
-import type { Server } from "./servers/launch.ts";
+import type { Server, ServerKind } from "./servers/launch.ts";
 import { type Spread, spreadOf } from "./statistics.ts";
 
-/** A server that is up, and whether it rewrites. */
+/** A server that is up. */
 export interface Contestant {
   readonly server: Server;
-  readonly rewrites: boolean;
+  readonly kind: ServerKind;
 }
 
 /** What one server needed for one row. */
@@ -42,8 +42,8 @@ export async function warmUp(
   origin: string,
   { warmUpSeconds, connections }: Rounds,
 ): Promise<void> {
-  for (const { server, rewrites } of contestants) {
-    const where = await check(server, rewrites, origin, row);
+  for (const { server, kind } of contestants) {
+    const where = await check(server, kind, origin, row);
     if (!("skipped" in where)) await load({ ...where, seconds: 6 * warmUpSeconds, connections });
   }
 }
@@ -61,8 +61,7 @@ export async function measureRow(
   rounds: Rounds,
 ): Promise<HitRow> {
   const checked = new Map<Server, Checked>();
-  for (const { server, rewrites } of contestants)
-    checked.set(server, await check(server, rewrites, origin, row));
+  for (const { server, kind } of contestants) checked.set(server, await check(server, kind, origin, row));
   const measured = new Map<Server, Round[]>();
   for (const [server, where] of checked) {
     if ("skipped" in where) continue;

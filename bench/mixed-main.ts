@@ -10,6 +10,8 @@ import { mixedPath, zipfSchedule } from "./zipf.ts";
 /** What the load is told. */
 export interface MixedOrder {
   readonly url: string;
+  /** Asked for again and again beforehand, so that V8 has compiled the load when it counts. */
+  readonly warmUpUrl: string;
   readonly seed: number;
   readonly projects: number;
   readonly requests: number;
@@ -21,6 +23,9 @@ export interface MixedLoad {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
+  /** The same of the later half of the requests, when most of what is wanted is held. */
+  readonly laterP50Ms: number;
+  readonly laterP99Ms: number;
   /** How late requests left, which is in the other figures: the load's own doing. */
   readonly lateP50Ms: number;
   readonly lateP99Ms: number;
@@ -31,9 +36,21 @@ export interface MixedLoad {
 }
 
 const CONNECTIONS = 256;
+const WARM_UP_REQUESTS = 3_000;
 
-async function send({ url, seed, projects, requests, perSecond }: MixedOrder): Promise<MixedLoad> {
+async function warmUp(url: string): Promise<void> {
+  const { origin, pathname: path } = new URL(url);
+  const pool = new Pool(origin, { connections: 4, pipelining: 1 });
+  for (let i = 0; i < WARM_UP_REQUESTS; i++) {
+    const { body } = await pool.request({ method: "GET", path });
+    await body.dump();
+  }
+  await pool.close();
+}
+
+async function send({ url, warmUpUrl, seed, projects, requests, perSecond }: MixedOrder): Promise<MixedLoad> {
   const schedule = zipfSchedule(seed, projects, requests);
+  await warmUp(warmUpUrl);
   const pool = new Pool(url, { connections: CONNECTIONS, pipelining: 1, headersTimeout: 60_000 });
   const took = new Float64Array(requests);
   const late = new Float64Array(requests);
@@ -75,12 +92,15 @@ async function send({ url, seed, projects, requests, perSecond }: MixedOrder): P
   const { user, system } = process.cpuUsage(cpu);
   const wholeMs = performance.now() - startedAt;
   await pool.close();
+  const later = took.slice(Math.floor(requests / 2)).sort();
   took.sort();
   late.sort();
   return {
     p50Ms: quantile(took, 0.5),
     p99Ms: quantile(took, 0.99),
     maxMs: quantile(took, 1),
+    laterP50Ms: quantile(later, 0.5),
+    laterP99Ms: quantile(later, 0.99),
     lateP50Ms: quantile(late, 0.5),
     lateP99Ms: quantile(late, 0.99),
     ownCpuShare: (user + system) / 1000 / wholeMs,

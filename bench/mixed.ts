@@ -68,7 +68,14 @@ async function measureOne(
   const requests = Math.round(perSecond * seconds);
   const seenBefore = await origin.total();
   const cpuBefore = cpuSeconds(server.pids);
-  const load = await runLoad({ url: server.url, seed: SEED, projects, requests, perSecond });
+  const load = await runLoad({
+    url: server.url,
+    warmUpUrl: `${origin.url}/-/total`,
+    seed: SEED,
+    projects,
+    requests,
+    perSecond,
+  });
   return {
     ...load,
     requests,

@@ -50,7 +50,7 @@ export function readPlan(args: readonly string[], defaultOut: string): Plan {
     herdClients: 200,
     startUpEntries: quick ? 5_000 : 100_000,
     startUpTries: quick ? 1 : 5,
-    mixed: { projects: 10_000, perSecond: quick ? 400 : 1_000, seconds: quick ? 4 : 60 },
+    mixed: { projects: 10_000, perSecond: quick ? 200 : 500, seconds: quick ? 5 : 60 },
     rows: values.rows,
     parts: values.parts.split(","),
     servers: values.servers === "" ? [] : values.servers.split(","),

@@ -51,7 +51,7 @@ export async function measureWorkers(plan: WorkersPlan, origin: Origin, director
     servers.push(await start(1));
     servers.push(await start(2));
     const rounds = servers.map((): Round[] => []);
-    for (const server of servers) await measureRound(server, 2 * plan.warmUpSeconds);
+    for (const server of servers) await measureRound(server, 6 * plan.warmUpSeconds);
     for (let round = 0; round < plan.rounds; round++) {
       for (const [i, server] of servers.entries()) rounds[i]?.push(await measureRound(server, plan.seconds));
     }

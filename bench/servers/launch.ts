@@ -25,6 +25,8 @@ export interface ServerKind {
   missing(): string | undefined;
   /** Whether it points file URLs at itself. */
   readonly rewrites: boolean;
+  /** Whether it never compresses: then what it sends to who would take gzip is measured as it is. */
+  readonly isIdentityOnly?: boolean;
   start(scene: Scene): Promise<Server>;
 }
 

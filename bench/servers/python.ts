@@ -49,6 +49,7 @@ export const devpi: ServerKind = {
   name: "devpi",
   missing: () => missingCommand("devpi-server"),
   rewrites: true,
+  isIdentityOnly: true,
   start: async ({ origin, directory }) => {
     const port = await freePort();
     const serverDirectory = join(directory, "server");
