@@ -1,8 +1,8 @@
 import type { HitRow } from "./hits.ts";
 import type { Results } from "./results.ts";
 
-const WIDTH = 860;
-const LEFT = 170;
+const WIDTH = 900;
+const LEFT = 190;
 const RIGHT = 36;
 const TOP = 64;
 const LINE = 26;

@@ -140,6 +140,8 @@ function mixedTable({ mixed }: Results): string {
     "p50, ms",
     "p99, ms",
     "max, ms",
+    "later half p50",
+    "p99",
     "failed",
     "CPU, µs",
     "RSS, MB",
@@ -151,7 +153,7 @@ function mixedTable({ mixed }: Results): string {
       : [
           server,
           `${(100 * taken.hitRatio).toFixed(1)} %`,
-          ...[taken.p50Ms, taken.p99Ms, taken.maxMs].map(figure),
+          ...[taken.p50Ms, taken.p99Ms, taken.maxMs, taken.laterP50Ms, taken.laterP99Ms].map(figure),
           String(taken.failed),
           figure(taken.cpuMicros),
           (taken.residentBytes / 1e6).toFixed(0),

@@ -112,6 +112,8 @@ describe("judge", () => {
       p50Ms: 1,
       p99Ms: 1,
       maxMs: 1,
+      laterP50Ms: 1,
+      laterP99Ms: 1,
       lateP50Ms: 0,
       lateP99Ms: 0,
       ownCpuShare: 0,
