@@ -66,8 +66,12 @@ function medianOf(row: HitRow, server: string): number | undefined {
 }
 
 function legend(servers: readonly string[]): string[] {
-  const step = Math.min(110, (WIDTH - 24) / servers.length);
-  return servers.flatMap((server, i) => [mark(server, 18 + i * step, 40), text(28 + i * step, 44, server)]);
+  let x = 18;
+  return servers.flatMap((server) => {
+    const entry = [mark(server, x, 40), text(x + 10, 44, server)];
+    x += 34 + 6.6 * server.length; // about as wide as letters of 12 px are
+    return entry;
+  });
 }
 
 function grid(
