@@ -106,6 +106,10 @@ function figuresOf(
       servers[server.name] = "skipped" in where ? where : { skipped: "not measured" };
       continue;
     }
+    if (rounds.some(({ load: { requests } }) => requests === 0)) {
+      servers[server.name] = { skipped: "no answer within a round" };
+      continue;
+    }
     servers[server.name] = {
       cpuMicros: spreadOf(rounds.map(({ cpuMicros }) => cpuMicros)),
       requestsPerSecond: spreadOf(rounds.map(({ load: { requests, seconds } }) => requests / seconds)),
