@@ -38,7 +38,9 @@ export const DOCUMENT_BYTES: Readonly<Record<string, number>> = {
   "30m": 30_000_000,
 };
 
-const FILES_OF_PAGE = 24;
+/** Projects that have a Simple page, and how many files are on it. */
+export const PAGES: Readonly<Record<string, number>> = { bench: 24, many: 800 };
+
 const GZIP = { level: 6 };
 
 /** A project document of just this size, as PyPI writes it; its file URLs begin with `base`. */
@@ -69,28 +71,35 @@ export function preparedDocument(bytes: number, base: string): Prepared {
   });
 }
 
-/** A project's page of 24 files in both forms, of which the first is there. */
-export function preparedPage(base: string, first: PreparedFile): { json: Prepared; html: Prepared } {
-  const files = Array.from({ length: FILES_OF_PAGE }, (_, i): SimpleFile => {
+/** A project's page in both forms; of its files the first is there, where the project is `bench`. */
+export function preparedPage(
+  base: string,
+  project: string,
+  fileCount: number,
+  small: PreparedFile,
+): { json: Prepared; html: Prepared } {
+  const first = project === "bench" ? small : undefined;
+  const files = Array.from({ length: fileCount }, (_, i): SimpleFile => {
+    const held = i === 0 ? first : undefined;
     const hash = createHash("sha256").update(`file ${i}`).digest("hex");
-    const path = `/packages/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash.slice(4)}/bench-1.${i}.tar.gz`;
+    const path = `/packages/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash.slice(4)}/${project}-1.${i}.tar.gz`;
     return {
       "core-metadata": false,
       "data-dist-info-metadata": false,
-      filename: i === 0 ? filenameOf(first.path) : `bench-1.${i}.tar.gz`,
-      hashes: { sha256: i === 0 ? first.sha256 : hash },
+      filename: held === undefined ? `${project}-1.${i}.tar.gz` : filenameOf(held.path),
+      hashes: { sha256: held?.sha256 ?? hash },
       provenance: null,
       "requires-python": ">=3.9",
-      size: i === 0 ? first.bytes.length : 4_096,
+      size: held?.bytes.length ?? 4_096,
       "upload-time": "2026-01-02T03:04:05.678901Z",
-      url: `${base}${i === 0 ? first.path : path}`,
+      url: `${base}${held?.path ?? path}`,
       yanked: false,
     };
   });
   const page = {
     files,
     meta: { "_last-serial": 7, "api-version": API_VERSION },
-    name: "bench",
+    name: project,
     "project-status": { status: "active" },
     versions: files.map((_, i) => `1.${i}`),
   };
@@ -103,7 +112,7 @@ export function preparedPage(base: string, first: PreparedFile): { json: Prepare
 
 /** The list of projects, which proxpi and devpi look at before they ask for a page. */
 export function preparedRoot(): { json: Prepared; html: Prepared } {
-  const projects = [{ name: "bench", serial: 7 }];
+  const projects = Object.keys(PAGES).map((name) => ({ name, serial: 7 }));
   return {
     json: prepared(rootJson(projects), "application/vnd.pypi.simple.v1+json", {}),
     html: prepared(rootHtml(projects), "text/html; charset=utf-8", {}),

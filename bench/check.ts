@@ -1,6 +1,6 @@
 import { fetchRaw } from "../test/support/client.ts";
 import type { Row } from "./rows.ts";
-import type { Server } from "./servers/launch.ts";
+import type { Server, ServerKind } from "./servers/launch.ts";
 
 /** Where a server is to be loaded for a row, or why it is left out of it. */
 export type Checked =
@@ -10,7 +10,12 @@ export type Checked =
  * Asks for a row until the answer is in the cache, and looks whether it is the answer that the row is about: a server
  * that answers something else, and be it faster, is not measured.
  */
-export async function check(server: Server, rewrites: boolean, origin: string, row: Row): Promise<Checked> {
+export async function check(
+  server: Server,
+  { rewrites, isIdentityOnly = false }: ServerKind,
+  origin: string,
+  row: Row,
+): Promise<Checked> {
   const path = server.pathOf(row.path);
   if (path === undefined) return { skipped: "has no such path" };
   const headers: Record<string, string> = { ...row.headers };
@@ -23,7 +28,8 @@ export async function check(server: Server, rewrites: boolean, origin: string, r
   const answer = await fetchRaw(server.url, path, { headers });
   if (answer.status !== row.status) return { skipped: `answers ${answer.status}` };
   const coding = answer.headers["content-encoding"] ?? "identity";
-  if (row.coding !== undefined && coding !== row.coding) return { skipped: `sends ${coding}` };
+  const wanted = isIdentityOnly ? "identity" : row.coding;
+  if (row.coding !== undefined && coding !== wanted) return { skipped: `sends ${coding}` };
   if (answer.decoded.length < row.bytes) return { skipped: `sends ${answer.decoded.length} bytes` };
   if (row.hasUrls === true && rewrites && answer.decoded.includes(`${origin}/packages/`))
     return { skipped: "leaves file URLs as they are" };

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 
 const TICKS_PER_SECOND = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
-/** CPU time, user and system, that a process and all its descendants have used so far (proc(5): stat). */
-export function cpuSeconds(pid: number): number {
+/** CPU time, user and system, that processes and all their descendants have used so far (proc(5): stat). */
+export function cpuSeconds(pids: readonly number[]): number {
   let ticks = 0;
-  for (const member of treeOf(pid)) {
+  for (const member of treesOf(pids)) {
     const stat = statOf(member);
     // Threads are in it; of children only those that live, which is all there are here.
     if (stat !== undefined) ticks += Number(stat[11]) + Number(stat[12]);
@@ -14,22 +14,22 @@ export function cpuSeconds(pid: number): number {
   return ticks / TICKS_PER_SECOND;
 }
 
-/** Resident memory of a process and its descendants; pages that they share count in each. */
-export function residentBytes(pid: number): number {
+/** Resident memory of processes and their descendants; pages that they share count in each. */
+export function residentBytes(pids: readonly number[]): number {
   let kib = 0;
-  for (const member of treeOf(pid))
+  for (const member of treesOf(pids))
     kib += Number(/^VmRSS:\s+(\d+) kB/m.exec(read(member, "status"))?.[1] ?? 0);
   return kib * 1024;
 }
 
-function treeOf(root: number): number[] {
+function treesOf(roots: readonly number[]): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);
     const parent = Number.isInteger(pid) ? Number(statOf(pid)?.[1] ?? -1) : -1;
     children.set(parent, [...(children.get(parent) ?? []), pid]);
   }
-  const tree = [root];
+  const tree = [...roots];
   for (const pid of tree) tree.push(...(children.get(pid) ?? []));
   return tree;
 }

@@ -2,13 +2,13 @@ import { check, type Checked } from "./check.ts";
 import { cpuSeconds } from "./cpu.ts";
 import { type Load, load } from "./load.ts";
 import type { Row } from "./rows.ts";
-import type { Server } from "./servers/launch.ts";
+import type { Server, ServerKind } from "./servers/launch.ts";
 import { type Spread, spreadOf } from "./statistics.ts";
 
-/** A server that is up, and whether it rewrites. */
+/** A server that is up. */
 export interface Contestant {
   readonly server: Server;
-  readonly rewrites: boolean;
+  readonly kind: ServerKind;
 }
 
 /** What one server needed for one row. */
@@ -42,8 +42,8 @@ export async function warmUp(
   origin: string,
   { warmUpSeconds, connections }: Rounds,
 ): Promise<void> {
-  for (const { server, rewrites } of contestants) {
-    const where = await check(server, rewrites, origin, row);
+  for (const { server, kind } of contestants) {
+    const where = await check(server, kind, origin, row);
     if (!("skipped" in where)) await load({ ...where, seconds: 6 * warmUpSeconds, connections });
   }
 }
@@ -61,16 +61,18 @@ export async function measureRow(
   rounds: Rounds,
 ): Promise<HitRow> {
   const checked = new Map<Server, Checked>();
-  for (const { server, rewrites } of contestants)
-    checked.set(server, await check(server, rewrites, origin, row));
+  for (const { server, kind } of contestants) checked.set(server, await check(server, kind, origin, row));
   const measured = new Map<Server, Round[]>();
   for (const [server, where] of checked) {
     if ("skipped" in where) continue;
     await load({ ...where, seconds: rounds.warmUpSeconds, connections: rounds.connections });
     measured.set(server, []);
   }
+  const order = [...measured];
   for (let round = 0; round < rounds.rounds; round++) {
-    for (const [server, taken] of measured) {
+    // Another one begins each time: to come after a heavy one is nobody's lot for good.
+    const first = round % Math.max(1, order.length);
+    for (const [server, taken] of [...order.slice(first), ...order.slice(0, first)]) {
       const where = checked.get(server);
       if (where !== undefined && !("skipped" in where)) taken.push(await measure(server, where, row, rounds));
     }
@@ -81,9 +83,9 @@ export async function measureRow(
 type Where = Exclude<Checked, { readonly skipped: string }>;
 
 async function measure(server: Server, where: Where, row: Row, rounds: Rounds): Promise<Round> {
-  const before = cpuSeconds(server.pid);
+  const before = cpuSeconds(server.pids);
   const taken = await load({ ...where, seconds: rounds.seconds, connections: rounds.connections });
-  const used = cpuSeconds(server.pid) - before;
+  const used = cpuSeconds(server.pids) - before;
   const isRight = taken.broken === 0 && (row.status >= 400 || taken.refused === 0);
   if (!isRight)
     throw new Error(
@@ -102,6 +104,10 @@ function figuresOf(
     const rounds = measured.get(server);
     if ("skipped" in where || rounds === undefined) {
       servers[server.name] = "skipped" in where ? where : { skipped: "not measured" };
+      continue;
+    }
+    if (rounds.some(({ load: { requests } }) => requests === 0)) {
+      servers[server.name] = { skipped: "no answer within a round" };
       continue;
     }
     servers[server.name] = {

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { besideServers } from "./servers/launch.ts";
+import { onAllCores } from "./servers/launch.ts";
 
 const run = promisify(execFile);
 
@@ -22,15 +22,19 @@ export interface Loading {
   readonly headers: Readonly<Record<string, string>>;
   readonly seconds: number;
   readonly connections: number;
+  /** Whether the load may run where the servers do: for servers that have every core. */
+  readonly isOnAllCores?: boolean;
 }
 
 /** Loads one URL with `wrk`: one thread, a closed loop. @throws Error when wrk says something else than it used to */
-export async function load({ url, headers, seconds, connections }: Loading): Promise<Load> {
+export async function load(loading: Loading): Promise<Load> {
+  const { url, headers, seconds, connections, isOnAllCores = false } = loading;
   const fields = Object.entries(headers).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
   const options = ["-t1", `-c${connections}`, `-d${Math.ceil(seconds)}s`, "--latency", "--timeout", "30s"];
   // wrk takes whole seconds alone, and tells what it has when it is interrupted.
   const short = Number.isInteger(seconds) ? [] : ["timeout", "--preserve-status", "-s", "INT", `${seconds}`];
-  const [command = "wrk", ...rest] = besideServers([...short, "wrk", ...options, ...fields, url]);
+  const words = [...short, "wrk", ...options, ...fields, url];
+  const [command = "wrk", ...rest] = isOnAllCores ? onAllCores(words) : words;
   const { stdout } = await run(command, rest);
   return readReport(stdout);
 }

@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   asAnswer,
   DOCUMENT_BYTES,
+  PAGES,
   type Prepared,
   preparedDocument,
   preparedFile,
@@ -13,7 +14,8 @@ import {
 
 /**
  * The origin, in a process of its own so that neither its work nor its memory is anybody else's: PyPI's surfaces from
- * bytes that are made once. `/-/count<path>` says how often a path was asked for, `/-/files` where the files are.
+ * bytes that are made once. `/-/count<path>` says how often a path was asked for, `/-/total` how many requests
+ * came, `/-/files` where the files are.
  */
 
 // Long enough that 200 clients are all waiting before the first byte comes.
@@ -21,6 +23,7 @@ const HERD_DELAY_MS = 300;
 const PACED_PIECE_BYTES = 1_048_576;
 const PACED_EVERY_MS = 20; // about 50 MB/s
 
+let total = 0;
 const counts = new Map<string, number>();
 const documents = new Map<string, Prepared>();
 const [small, large, wheel] = await Promise.all([
@@ -50,6 +53,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     say(response, path.slice(2));
     return;
   }
+  total++;
   counts.set(path, (counts.get(path) ?? 0) + 1);
   if (path.includes("-herd-")) await delay(HERD_DELAY_MS);
   if (path === wheel.path) {
@@ -67,18 +71,26 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 
 function say(response: ServerResponse, what: string): void {
   const paths = { small: small.path, large: large.path, wheel: wheel.path };
-  const told = what.startsWith("/count") ? (counts.get(what.slice("/count".length)) ?? 0) : paths;
+  const told =
+    what === "/total"
+      ? total
+      : what.startsWith("/count")
+        ? (counts.get(what.slice("/count".length)) ?? 0)
+        : paths;
   response.end(JSON.stringify(told));
 }
 
 const root = preparedRoot();
-let page: ReturnType<typeof preparedPage> | undefined;
+const pages = new Map<string, ReturnType<typeof preparedPage>>();
 
 function find(path: string, accept: string): Prepared | undefined {
   const shape = /^\/pypi\/([^/-]+)(?:-[^/]*)?\/json$/.exec(path)?.[1];
   if (shape !== undefined) return documents.get(shape);
-  if (path === "/simple/bench/") {
-    page ??= preparedPage(baseUrl(), small);
+  const project = /^\/simple\/([^/]+)\/$/.exec(path)?.[1] ?? "";
+  const fileCount = PAGES[project];
+  if (fileCount !== undefined) {
+    const page = pages.get(project) ?? preparedPage(baseUrl(), project, fileCount, small);
+    pages.set(project, page);
     return accept.includes("+json") ? page.json : page.html;
   }
   if (path === "/simple/") return accept.includes("+json") ? root.json : root.html;

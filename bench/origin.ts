@@ -10,6 +10,8 @@ export interface Origin {
   readonly files: { readonly small: string; readonly large: string; readonly wheel: string };
   /** How often a path was asked for, by whomever. */
   count(path: string): Promise<number>;
+  /** How many requests came in all, but those of this interface. */
+  total(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -24,6 +26,7 @@ export async function startOrigin(): Promise<Origin> {
     url,
     files: (await ask("files")) as Origin["files"],
     count: async (path) => Number(await ask(`count${path}`)),
+    total: async () => Number(await ask("total")),
     stop: async () => {
       const ended = once(child, "exit");
       child.kill();

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import type { ColdSize } from "./cold.ts";
 import type { Rounds } from "./hits.ts";
+import type { MixedPlan } from "./mixed.ts";
 
 /** What a run does. */
 export interface Plan {
@@ -9,9 +10,10 @@ export interface Plan {
   readonly herdClients: number;
   readonly startUpEntries: number;
   readonly startUpTries: number;
+  readonly mixed: MixedPlan;
   /** Only rows whose name has this in it. */
   readonly rows: string;
-  /** Which parts: hits, cold, herd, start. */
+  /** Which parts, of ALL_PARTS. */
   readonly parts: readonly string[];
   /** Only these servers; all where empty. */
   readonly servers: readonly string[];
@@ -19,7 +21,7 @@ export interface Plan {
   readonly outDirectory: string | undefined;
 }
 
-const ALL_PARTS = "hits,cold,herd,start";
+const ALL_PARTS = "hits,stores,workers,cold,herd,start,mixed";
 
 /** Reads the command line of `npm run bench`. @throws TypeError on an option that there is not */
 export function readPlan(args: readonly string[], defaultOut: string): Plan {
@@ -40,7 +42,7 @@ export function readPlan(args: readonly string[], defaultOut: string): Plan {
   return {
     rounds: {
       rounds: Number(values.rounds ?? (quick ? 1 : 5)),
-      seconds: Number(values.seconds ?? (quick ? 0.2 : 2)),
+      seconds: Number(values.seconds ?? (quick ? 0.2 : 1.2)),
       warmUpSeconds: quick ? 0.1 : 0.5,
       connections: 16,
     },
@@ -48,6 +50,7 @@ export function readPlan(args: readonly string[], defaultOut: string): Plan {
     herdClients: 200,
     startUpEntries: quick ? 5_000 : 100_000,
     startUpTries: quick ? 1 : 5,
+    mixed: { projects: 10_000, perSecond: quick ? 200 : 500, seconds: quick ? 5 : 60 },
     rows: values.rows,
     parts: values.parts.split(","),
     servers: values.servers === "" ? [] : values.servers.split(","),

@@ -1,8 +1,8 @@
 import type { HitRow } from "./hits.ts";
 import type { Results } from "./results.ts";
 
-const WIDTH = 860;
-const LEFT = 170;
+const WIDTH = 900;
+const LEFT = 190;
 const RIGHT = 36;
 const TOP = 64;
 const LINE = 26;
@@ -17,10 +17,11 @@ const MARKS: Readonly<Record<string, { readonly colour: string; readonly shape: 
   "nginx tuned": { colour: "#1f5fbf", shape: "triangle" },
   varnish: { colour: "#9467bd", shape: "ring" },
   proxpi: { colour: "#8c564b", shape: "cross" },
+  "nginx+larder": { colour: "#000000", shape: "down" },
   devpi: { colour: "#e6860e", shape: "plus" },
 };
 
-type Shape = "disc" | "bar" | "square" | "diamond" | "triangle" | "ring" | "cross" | "plus";
+type Shape = "disc" | "bar" | "square" | "diamond" | "triangle" | "ring" | "cross" | "plus" | "down";
 
 /** CPU per request of every server, one line a row, on a logarithmic scale: an SVG that stands by itself. */
 export function plot({ hits, commit, machine, at }: Results): string {
@@ -65,8 +66,12 @@ function medianOf(row: HitRow, server: string): number | undefined {
 }
 
 function legend(servers: readonly string[]): string[] {
-  const step = Math.min(110, (WIDTH - 24) / servers.length);
-  return servers.flatMap((server, i) => [mark(server, 18 + i * step, 40), text(28 + i * step, 44, server)]);
+  let x = 18;
+  return servers.flatMap((server) => {
+    const entry = [mark(server, x, 40), text(x + 10, 44, server)];
+    x += 34 + 6.6 * server.length; // about as wide as letters of 12 px are
+    return entry;
+  });
 }
 
 function grid(
@@ -112,6 +117,8 @@ function mark(server: string, x: number, y: number): string {
       return path(`M${x} ${y - 5}l5 5l-5 5l-5 -5z`, colour);
     case "triangle":
       return path(`M${x} ${y - 5}l5 9h-10z`, colour);
+    case "down":
+      return path(`M${x} ${y + 5}l5 -9h-10z`, "none");
     case "cross":
       return path(`M${x - 4} ${y - 4}l8 8M${x + 4} ${y - 4}l-8 8`, "none");
     case "plus":

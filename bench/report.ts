@@ -22,16 +22,24 @@ export function report(results: Results): string {
     ),
     hitsTable(
       results.hits,
-      "larder's CPU per request over each server's: below 1 larder is cheaper",
-      (figures) => figures.larderOver.median.toFixed(2),
+      "larder's CPU per request over each server's, round by round: below 1 larder is cheaper",
+      ({ larderOver }) => ratioSpread(larderOver),
     ),
     hitsTable(results.hits, "requests per second (median)", ({ requestsPerSecond }) =>
       Math.round(requestsPerSecond.median).toLocaleString("en"),
     ),
+    hitsTable(
+      results.stores,
+      "larder's CPU per request by where the hit is read from, µs: median [min-max]; Redis's own is not in it",
+      ({ cpuMicros }) => spread(cpuMicros),
+    ),
+    workersTable(results),
+    mixedTable(results),
     coldTable(results),
     herdTable(results),
     memoryTable(results),
     startUpLine(results),
+    goalsTable(results),
   ];
   return parts.filter((part) => part !== "").join("\n\n");
 }
@@ -102,6 +110,78 @@ function startUpLine({ startUp }: Results): string {
     `start to first answer: ${spread(emptyMs)} ms with nothing held, ` +
     `${spread(fullMs)} ms with ${entries.toLocaleString("en")} entries`
   );
+}
+
+function workersTable({ workers }: Results): string {
+  if (workers === undefined) return "";
+  if ("skipped" in workers) return `left out: workers (${workers.skipped})`;
+  const { row, one, two, ratio: measured, cpuLimitedRatio } = workers;
+  const line = (name: string, { requestsPerSecond, cpuMicros, coresBusy }: typeof one): string[] => [
+    name,
+    spread(requestsPerSecond),
+    spread(cpuMicros),
+    spread(coresBusy),
+  ];
+  const head = [row, "requests per second", "CPU per request, µs", "cores that the server used"];
+  return (
+    `workers, on all cores together with the load: median [min-max]\n\n` +
+    `${table(head, [line("1 worker", one), line("2 workers", two)])}\n\n` +
+    `2 workers over 1, round by round: ${ratioSpread(measured)} x measured; ` +
+    `${ratioSpread(cpuLimitedRatio)} x by CPU per request, had they two cores for themselves`
+  );
+}
+
+function mixedTable({ mixed }: Results): string {
+  const [first] = Object.values(mixed).flatMap((taken) => ("skipped" in taken ? [] : [taken]));
+  if (first === undefined) return "";
+  const head = [
+    "",
+    "hits",
+    "p50, ms",
+    "p99, ms",
+    "max, ms",
+    "later half p50",
+    "p99",
+    "failed",
+    "CPU, µs",
+    "RSS, MB",
+    "load left late, p99 ms",
+  ];
+  const lines = Object.entries(mixed).map(([server, taken]) =>
+    "skipped" in taken
+      ? [server, `(${taken.skipped})`]
+      : [
+          server,
+          `${(100 * taken.hitRatio).toFixed(1)} %`,
+          ...[taken.p50Ms, taken.p99Ms, taken.maxMs, taken.laterP50Ms, taken.laterP99Ms].map(figure),
+          String(taken.failed),
+          figure(taken.cpuMicros),
+          (taken.residentBytes / 1e6).toFixed(0),
+          `${figure(taken.lateP99Ms)}${taken.isHeld ? "" : " (the load did not hold the rate)"}`,
+        ],
+  );
+  const { requests, perSecond } = first;
+  return (
+    `mixed load, ${requests.toLocaleString("en")} requests at ${perSecond.toLocaleString("en")}/s in an open loop, ` +
+    `from an empty cache on, one run each\n\n${table(head, lines)}`
+  );
+}
+
+function goalsTable({ goals }: Results): string {
+  const lines = goals.map(({ goal, figure: found, isMet }) => [
+    goal,
+    isMet === undefined ? "-" : isMet ? "met" : "MISSED",
+    found,
+  ]);
+  return `goals\n\n${table(["", "", "found"], lines)}`;
+}
+
+function ratioSpread({ median, min, max }: Spread): string {
+  return `${ratio(median)} [${ratio(min)}-${ratio(max)}]`;
+}
+
+function ratio(value: number): string {
+  return value < 0.095 ? value.toFixed(3) : value.toFixed(2);
 }
 
 function spread({ median, min, max }: Spread): string {

@@ -3,9 +3,12 @@ import { cpus, release, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { ColdRow, Pause } from "./cold.ts";
 import type { Herd } from "./herd.ts";
+import type { Verdict } from "./goals.ts";
 import type { HitRow, Rounds } from "./hits.ts";
+import type { MixedResults } from "./mixed.ts";
 import { ARE_PINNED, findCommand } from "./servers/launch.ts";
 import type { StartUp } from "./start-up.ts";
+import type { Workers } from "./workers.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -22,6 +25,11 @@ export interface Results {
   /** Servers that were left out, and why. */
   readonly leftOut: Readonly<Record<string, string>>;
   readonly hits: readonly HitRow[];
+  /** Hits that are read from the store, beside those from memory. */
+  readonly stores: readonly HitRow[];
+  readonly workers: Workers | { readonly skipped: string } | undefined;
+  readonly mixed: MixedResults;
+  readonly goals: readonly Verdict[];
   readonly cold: readonly ColdRow[];
   readonly pauses: readonly Pause[];
   readonly herds: Readonly<Record<string, Readonly<Record<string, Herd>>>>;
@@ -58,6 +66,7 @@ export function circumstances(): Pick<Results, "at" | "commit" | "isDirty" | "ma
       node: process.versions.node,
       nginx: firstMatch("nginx", ["-v"], /nginx\/(\S+)/),
       varnish: firstMatch("varnishd", ["-V"], /varnish-(\S+)/),
+      redis: firstMatch("redis-server", ["--version"], /v=(\S+)/),
       wrk: firstMatch("wrk", ["-v"], /wrk (\S+)/),
       devpi: firstMatch("devpi-server", ["--version"], /^(\S+)/),
     },

@@ -27,6 +27,8 @@ export function hitRows(files: Origin["files"]): readonly Row[] {
     { ...page("simple JSON gzip"), headers: { ...SIMPLE_JSON, ...GZIP }, coding: "gzip" },
     { ...page("simple JSON identity"), headers: SIMPLE_JSON, coding: "identity" },
     { ...page("simple HTML gzip"), headers: { ...SIMPLE_HTML, ...GZIP }, coding: "gzip" },
+    { ...largePage("simple JSON gzip, 800 files"), headers: { ...SIMPLE_JSON, ...GZIP }, coding: "gzip" },
+    { ...largePage("simple HTML gzip, 800 files"), headers: { ...SIMPLE_HTML, ...GZIP }, coding: "gzip" },
     { name: "404 (negative hit)", path: "/pypi/nothing/json", headers: GZIP, status: 404, bytes: 0 },
     { ...file, name: "file 4 kB", path: files.small, bytes: 4_096 },
     { ...file, name: "file 10 MB", path: files.large, bytes: 10_000_000 },
@@ -57,4 +59,8 @@ function documentRows(): Row[] {
 
 function page(name: string) {
   return { name, path: "/simple/bench/", status: 200, bytes: 2_000, hasUrls: true } as const;
+}
+
+function largePage(name: string) {
+  return { ...page(name), path: "/simple/many/", bytes: 100_000 } as const;
 }

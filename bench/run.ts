@@ -4,35 +4,29 @@ import { join } from "node:path";
 import { type ColdRow, measureCold, measurePause, type Pause } from "./cold.ts";
 import { residentBytes } from "./cpu.ts";
 import { measureHerd } from "./herd.ts";
+import { type Contestants, KINDS, startContestants } from "./contestants.ts";
+import { judge } from "./goals.ts";
 import { type Contestant, type HitRow, measureRow, warmUp } from "./hits.ts";
+import { measureMixed } from "./mixed.ts";
 import { type Origin, startOrigin } from "./origin.ts";
 import { type Plan, readPlan } from "./plan.ts";
 import { plot } from "./plot.ts";
 import { report } from "./report.ts";
 import { circumstances, hasSourceChanged, type Results } from "./results.ts";
 import { hitRows } from "./rows.ts";
-import { bare } from "./servers/bare.ts";
 import { larder, startLarder } from "./servers/larder.ts";
-import { missingCommand, type Server, type ServerKind } from "./servers/launch.ts";
+import { larderFromRedis, larderFromSqlite, larderOverRedis } from "./servers/larder-kinds.ts";
+import { keepOffServersCore, missingCommand, type Server } from "./servers/launch.ts";
 import { nginxDouble, nginxPlain, nginxTuned } from "./servers/nginx.ts";
-import { devpi, proxpi } from "./servers/python.ts";
 import { varnish } from "./servers/varnish.ts";
 import { measureStartUp } from "./start-up.ts";
-
-// Larder first: others are started with its address, and its rounds are what theirs are divided into.
-const KINDS: readonly ServerKind[] = [
-  larder,
-  bare,
-  nginxPlain,
-  nginxTuned,
-  nginxDouble,
-  varnish,
-  proxpi,
-  devpi,
-];
+import { measureWorkers } from "./workers.ts";
 
 /** Those that fetch for themselves, and have all of PyPI's paths. */
 const CACHES = new Set([larder, nginxPlain, nginxTuned, nginxDouble, varnish].map(({ name }) => name));
+
+/** Those that the mixed load is sent through; nginx tuned would compress all of it anew. */
+const MIXED = [larder, larderOverRedis, nginxPlain, nginxDouble, varnish];
 
 const WHEEL_BYTES = 80_000_000;
 const WHEEL_CLIENTS = 10;
@@ -55,69 +49,50 @@ async function main(): Promise<void> {
 
 async function measure(plan: Plan, directory: string): Promise<Results> {
   const begun = circumstances();
+  keepOffServersCore();
   const origin = await startOrigin();
-  const { contestants, leftOut } = await startAll(plan, origin, directory);
+  const started = await startContestants(KINDS, plan.servers, origin, directory);
+  const { contestants, leftOut } = started;
   const servers = contestants.map(({ server }) => server);
   const caches = servers.filter(({ name }) => CACHES.has(name));
   try {
     const hits = plan.parts.includes("hits") ? await measureHits(plan, contestants, origin, leftOut) : [];
-    const afterHits = servers.map(({ pid }) => residentBytes(pid));
+    const stores = plan.parts.includes("stores") ? await measureStores(plan, started, origin, directory) : [];
+    const workers = plan.parts.includes("workers") ? await tryWorkers(plan, origin, directory) : undefined;
+    const afterHits = servers.map(({ pids }) => residentBytes(pids));
     const { cold, pauses } = await measureAllCold(plan, origin, caches, directory);
     const herds = plan.parts.includes("herd") ? await measureHerds(plan, origin, caches) : {};
     const memory = servers.map(
-      ({ name, pid }, i) => [name, { afterHits: afterHits[i] ?? 0, atEnd: residentBytes(pid) }] as const,
+      ({ name, pids }, i) => [name, { afterHits: afterHits[i] ?? 0, atEnd: residentBytes(pids) }] as const,
     );
     const { startUpEntries, startUpTries } = plan;
     const startUp = plan.parts.includes("start")
       ? await measureStartUp(join(directory, "start-up"), startUpEntries, startUpTries)
       : undefined;
-    return {
+    await Promise.all(servers.map((server) => server.stop()));
+    const mixed = plan.parts.includes("mixed")
+      ? await measureMixed(plan.mixed, mixedKinds(plan), origin, join(directory, "mixed"), say)
+      : {};
+    const measured = {
       ...begun,
       isDirty: begun.isDirty || hasSourceChanged(begun.commit),
       rounds: plan.rounds,
       leftOut,
       hits,
+      stores,
+      workers,
+      mixed,
       cold,
       pauses,
       herds,
       startUp,
       residentBytes: Object.fromEntries(memory),
     };
+    return { ...measured, goals: judge(measured) };
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
     await origin.stop();
   }
-}
-
-interface Started {
-  readonly contestants: readonly Contestant[];
-  readonly leftOut: Record<string, string>;
-}
-
-async function startAll(plan: Plan, origin: Origin, directory: string): Promise<Started> {
-  const contestants: Contestant[] = [];
-  const leftOut: Record<string, string> = {};
-  for (const kind of KINDS) {
-    const { name, rewrites } = kind;
-    const isWanted = name === "larder" || plan.servers.length === 0 || plan.servers.includes(name);
-    const missing = isWanted ? kind.missing() : "not asked for";
-    if (missing !== undefined) {
-      leftOut[name] = missing;
-      continue;
-    }
-    const own = join(directory, name.replaceAll(/\W/g, "-"));
-    mkdirSync(own);
-    const larderUrl = contestants[0]?.server.url ?? "";
-    try {
-      const server = await kind.start({ origin: origin.url, directory: own, larder: larderUrl });
-      contestants.push({ server, rewrites });
-    } catch (error) {
-      // A peer that does not start here is no reason to measure nothing.
-      if (name === "larder") throw error;
-      leftOut[name] = error instanceof Error ? error.message : String(error);
-    }
-  }
-  return { contestants, leftOut };
 }
 
 async function measureHits(
@@ -140,6 +115,46 @@ async function measureHits(
     rows.push(await measureRow(row, contestants, origin.url, plan.rounds));
   }
   return rows;
+}
+
+/** Larder from memory, from SQLite and from Redis. */
+async function measureStores(
+  plan: Plan,
+  { contestants, leftOut }: Contestants,
+  origin: Origin,
+  directory: string,
+): Promise<HitRow[]> {
+  const row = hitRows(origin.files).find(({ name }) => name === "JSON 30 kB gzip");
+  const missing = missingCommand("wrk");
+  if (row === undefined || missing !== undefined) return [];
+  say("stores");
+  const kinds = [larderFromSqlite, larderFromRedis];
+  const others = await startContestants(kinds, [], origin, join(directory, "stores"));
+  Object.assign(leftOut, others.leftOut);
+  try {
+    const all = [...contestants.slice(0, 1), ...others.contestants];
+    await warmUp(row, all, origin.url, plan.rounds);
+    return [await measureRow(row, all, origin.url, plan.rounds)];
+  } finally {
+    await Promise.all(others.contestants.map(({ server }) => server.stop()));
+  }
+}
+
+async function tryWorkers(plan: Plan, origin: Origin, directory: string): Promise<Results["workers"]> {
+  const missing = missingCommand("wrk");
+  if (missing !== undefined) return { skipped: missing };
+  say("workers");
+  try {
+    return await measureWorkers(plan.rounds, origin, directory);
+  } catch (error) {
+    return { skipped: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function mixedKinds({ servers }: Plan): typeof MIXED {
+  return MIXED.filter(
+    ({ name }) => name.startsWith("larder") || servers.length === 0 || servers.includes(name),
+  );
 }
 
 async function measureAllCold(

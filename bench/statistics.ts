@@ -13,3 +13,8 @@ export function spreadOf(values: readonly number[]): Spread {
   const median = Number.isInteger(half) ? (at(half - 1) + at(half)) / 2 : at(Math.floor(half));
   return { median, min: at(0), max: at(sorted.length - 1) };
 }
+
+/** The value that a share of all do not exceed: the nearest rank, never between two. @param sorted ascending; NaN for none */
+export function quantile(sorted: Float64Array, share: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
+}

@@ -7,25 +7,32 @@ const WATCH = fileURLToPath(new URL("loop-watch-main.ts", import.meta.url));
 /** What larder is started with beside its defaults: nothing goes stale while it is measured, here as elsewhere. */
 const LIFETIMES = { LARDER_FRESH: "24h", LARDER_OWN_CHECK: "24h", LARDER_NEGATIVE: "1m" };
 
+/** No other server here spares upstream; a bound on requests a second would be all that cold rows show. */
+const UNBOUNDED = { LARDER_UPSTREAM_RATE: "unlimited" };
+
 /** How a larder is started. */
 export interface LarderOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether its event loop can be watched (loop-watch-main.ts). */
   readonly isWatched?: boolean;
+  readonly isOnAllCores?: boolean;
+  /** What the tables call it. */
+  readonly name?: string;
 }
 
 /** Starts larder as `npm start` does, with its JSON log, in `directory`/data. */
 export async function startLarder(
   { origin, directory }: Pick<Scene, "origin" | "directory">,
-  { env, isWatched = false }: LarderOptions = {},
+  { env, isWatched = false, isOnAllCores = false, name = "larder" }: LarderOptions = {},
 ): Promise<Server> {
   const port = await freePort();
   return await launch({
-    name: "larder",
+    name,
     command: [process.execPath, ...(isWatched ? ["--import", WATCH] : []), MAIN],
     port,
     directory,
     ipc: isWatched,
+    isOnAllCores,
     env: {
       PORT: String(port),
       HOST: "127.0.0.1",
@@ -34,6 +41,7 @@ export async function startLarder(
       LARDER_DATA: `${directory}/data`,
       LARDER_LOG_FORMAT: "json",
       ...LIFETIMES,
+      ...UNBOUNDED,
       ...env,
     },
   });

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect, createServer, type AddressInfo } from "node:net";
@@ -10,8 +10,8 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface Server {
   readonly name: string;
   readonly url: string;
-  /** The process that its workers descend from. */
-  readonly pid: number;
+  /** The processes that its workers descend from. */
+  readonly pids: readonly number[];
   /** Where this server has what PyPI has at `path`; undefined where it has no such thing. */
   readonly pathOf: (path: string) => string | undefined;
   readonly child: ChildProcess;
@@ -25,6 +25,8 @@ export interface ServerKind {
   missing(): string | undefined;
   /** Whether it points file URLs at itself. */
   readonly rewrites: boolean;
+  /** Whether it never compresses: then what it sends to who would take gzip is measured as it is. */
+  readonly isIdentityOnly?: boolean;
   start(scene: Scene): Promise<Server>;
 }
 
@@ -47,16 +49,26 @@ export interface Launch {
   readonly pathOf?: Server["pathOf"];
   /** A channel for messages to and from it. */
   readonly ipc?: boolean;
+  /** Whether it may use every core, not the first alone. */
+  readonly isOnAllCores?: boolean;
 }
 
 const START_PATIENCE_MS = 60_000;
 const LOOK_EVERY_MS = 2;
 
-const PIN = availableParallelism() > 1 && findCommand("taskset") !== undefined;
+// Before keepOffServersCore, after which fewer are seen.
+const CORES = availableParallelism();
+const PIN = CORES > 1 && findCommand("taskset") !== undefined;
 
-/** A command that runs where the servers do not: every server has the first core, all else the others. */
-export function besideServers(command: readonly string[]): readonly string[] {
-  return PIN ? ["taskset", "-c", `1-${availableParallelism() - 1}`, ...command] : command;
+/** Moves this process, and with it all that it starts, off the first core, which is the servers'. */
+export function keepOffServersCore(): void {
+  if (PIN)
+    execFileSync("taskset", ["-a", "-c", "-p", `1-${CORES - 1}`, String(process.pid)], { stdio: "ignore" });
+}
+
+/** A command that may run everywhere, though who starts it may not. */
+export function onAllCores(command: readonly string[]): readonly string[] {
+  return PIN ? ["taskset", "-c", `0-${CORES - 1}`, ...command] : command;
 }
 
 /** Whether servers have a core of their own. */
@@ -68,8 +80,9 @@ process.once("exit", () => running.forEach((child) => child.kill()));
 
 /** Starts a server on the first core and waits until it takes connections. Its log lines go to /dev/null. */
 export async function launch(options: Launch): Promise<Server> {
-  const { name, port, directory, ipc = false } = options;
-  const words = PIN ? ["taskset", "-c", "0", ...options.command] : options.command;
+  const { name, port, directory, ipc = false, isOnAllCores = false } = options;
+  const pinned = PIN ? ["taskset", "-c", "0", ...options.command] : options.command;
+  const words = isOnAllCores ? onAllCores(options.command) : pinned;
   const [command = "", ...args] = words;
   mkdirSync(directory, { recursive: true });
   const errorsFile = join(directory, "stderr.txt");
@@ -98,7 +111,7 @@ export async function launch(options: Launch): Promise<Server> {
   return {
     name,
     url: `http://127.0.0.1:${port}`,
-    pid: child.pid ?? 0,
+    pids: child.pid === undefined ? [] : [child.pid],
     child,
     pathOf: options.pathOf ?? ((path) => path),
     stop: async () => {

@@ -49,6 +49,7 @@ export const devpi: ServerKind = {
   name: "devpi",
   missing: () => missingCommand("devpi-server"),
   rewrites: true,
+  isIdentityOnly: true,
   start: async ({ origin, directory }) => {
     const port = await freePort();
     const serverDirectory = join(directory, "server");
@@ -63,17 +64,32 @@ export const devpi: ServerKind = {
       ],
       port,
       directory,
-      pathOf: (path) =>
-        path.startsWith("/simple/") ? path.replace("/simple/", `${INDEX}/+simple/`) : undefined,
     });
     await addMirror(server.url, `${origin}/simple/`);
-    return server;
+    return { ...server, pathOf: pathOf(await filesOfPage(server.url)) };
   },
 };
 
 // The user that every devpi has from the start, and an index of its.
 const ADMIN = "root";
 const INDEX = `/${ADMIN}/bench`;
+
+/** Where devpi has the files of the page, by their names: it finds a place of its own for each. */
+async function filesOfPage(url: string): Promise<ReadonlyMap<string, string>> {
+  const page = `${INDEX}/+simple/bench/`;
+  const { decoded } = await fetchRaw(url, page, { headers: { accept: "text/html" } });
+  const hrefs = [...decoded.toString().matchAll(/href="([^"#]+)/g)].map(([, href = ""]) => href);
+  return new Map(hrefs.map((href) => [filenameOf(href), new URL(href, `${url}${page}`).pathname]));
+}
+
+function pathOf(files: ReadonlyMap<string, string>): (path: string) => string | undefined {
+  return (path) =>
+    path.startsWith("/packages/")
+      ? files.get(filenameOf(path))
+      : path.startsWith("/simple/")
+        ? path.replace("/simple/", `${INDEX}/+simple/`)
+        : undefined;
+}
 
 async function addMirror(url: string, mirrorUrl: string): Promise<void> {
   const headers = { "content-type": "application/json", accept: "application/json" };
