@@ -246,7 +246,7 @@ export function compose(
   });
   const stopTouching = every(clock, TOUCH_EVERY_MS, async () => {
     await cache.touchStore();
-    blobs.flushUses();
+    await blobs.flushUses();
   });
 
   return {

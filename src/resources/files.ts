@@ -146,8 +146,8 @@ function found(opened: Opened, collapsed: boolean): FoundFile {
     return { kind: "absent", status: forward(opened.status, { stored: false, collapsed }) };
   }
   const { reading } = opened;
-  const stored = reading.from === "fill";
-  return { kind: "file", head: headOf(reading), reading, status: forward(200, { stored, collapsed }) };
+  const how = { stored: reading.from !== "upstream", collapsed: collapsed || reading.from === "peer" };
+  return { kind: "file", head: headOf(reading), reading, status: forward(200, how) };
 }
 
 function forward(fwdStatus: number, how: { stored: boolean; collapsed: boolean }): CacheStatus {

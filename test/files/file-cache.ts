@@ -7,6 +7,7 @@ import { Hono } from "hono";
 import { createBlake2b256 } from "../../src/blobs/blake2b.ts";
 import { Blobs, type BlobEvent } from "../../src/blobs/blobs.ts";
 import type { Clock } from "../../src/clock.ts";
+import type { Leases } from "../../src/fleet/leases.ts";
 import { Files } from "../../src/resources/files.ts";
 import { type Bindings, exchangeOf } from "../../src/routes/exchange.ts";
 import { filesRoutes } from "../../src/routes/files.ts";
@@ -23,6 +24,9 @@ export interface FileCacheOptions {
   readonly upstreamUrl: string;
   readonly clock?: Clock;
   readonly dataDirectory?: string;
+  /** A folder of files that others share. */
+  readonly sharedDirectory?: string;
+  readonly leases?: Leases;
   readonly maxBytes?: number;
   readonly offline?: boolean;
   readonly timeouts?: Partial<UpstreamOptions["timeouts"]>;
@@ -65,6 +69,8 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
   });
   const blobs = new Blobs({
     directory: dataDirectory,
+    sharedDirectory: options.sharedDirectory,
+    leases: options.leases,
     maxBytes: options.maxBytes ?? 1024 * 1024 * 1024,
     clock,
     onSurvived: (what) => survived.push(what),
