@@ -137,6 +137,7 @@ export class Fill {
       return await this.#receive(first);
     } catch (error) {
       this.#failure = { error };
+      if (error instanceof UpstreamUnavailable && error.failure === "wrong-bytes") source.refuse?.();
       await place.discard();
       this.#opened.reject(error);
       return "failed";
@@ -154,7 +155,9 @@ export class Fill {
     this.#totalBytes = totalBytes;
     try {
       if (!(await place.admit(totalBytes))) return await this.#passThrough(first, facts, hash);
-      this.#handle = await this.#writing(() => place.create(facts, totalBytes));
+      // What is given to nobody here before it is proved is not for other processes to follow either.
+      const toldBytes = first.isProvedFirst === true ? undefined : totalBytes;
+      this.#handle = await this.#writing(() => place.create(facts, toldBytes));
       // An empty file has no byte to hold back until it is proved, and one of unknown length no length to announce.
       const mayOpen = totalBytes !== undefined && totalBytes > 0 && first.isProvedFirst !== true;
       if (mayOpen) this.#opened.resolve(facts);

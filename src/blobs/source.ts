@@ -50,4 +50,6 @@ export interface Source {
    * that has been given up; never rejects.
    */
   publish?(file: StoredFile): Promise<void>;
+  /** Told that what it gave is not the file. */
+  refuse?(): void;
 }
