@@ -109,7 +109,9 @@ export class Bucket {
   async put(key: BlobKey, file: StoredFile, signal: AbortSignal): Promise<void> {
     const handle = await file.open();
     if (handle === undefined) return; // evicted meanwhile
-    const body = handle.createReadStream({ start: 0, highWaterMark: 1024 * 1024 });
+    // With its end: lib-storage counts the parts by that.
+    const end = Math.max(0, file.bytes - 1);
+    const body = handle.createReadStream({ start: 0, end, highWaterMark: 1024 * 1024 });
     try {
       const { client, storage } = await this.#sdk;
       const { contentType, lastModified, date, bytes } = file;
