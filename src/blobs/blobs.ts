@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Ms } from "../clock.ts";
@@ -69,6 +70,7 @@ export class Blobs {
   /** @throws Error (node:fs, node:sqlite) when a directory cannot be used */
   constructor(options: BlobsOptions) {
     this.#options = options;
+    mkdirSync(options.directory, { recursive: true });
     this.#folder = new Folder(options.sharedDirectory ?? filesDirectory(options.directory));
     this.#hot = new HotFiles(options.memoryBytes ?? 0);
     this.#index = new BlobIndex({ ...options, file: join(options.directory, "files.sqlite") });

@@ -27,9 +27,10 @@ export interface SharedFillOptions {
   readonly signal: AbortSignal;
 }
 
-// A dead leader's followers stand still for so long at most. Renewed four times within it.
-const LEASE_MS: Ms = 6_000;
-const RENEW_EVERY_MS: Ms = 1_500;
+// A dead leader's followers stand still for so long at most, which is less than makes them go on each by itself: one
+// takes over for all. Renewed four times within it.
+const LEASE_MS: Ms = 3_000;
+const RENEW_EVERY_MS: Ms = 750;
 const LONGEST_FOLLOWED_MS: Ms = 24 * 3_600_000;
 const LONGEST_PUBLISHING_MS: Ms = 30_000;
 

@@ -83,10 +83,8 @@ export class Files {
    * @throws UpstreamUnavailable when it is not held and upstream has no answer
    */
   async open(path: HashPath): Promise<FoundFile> {
-    const held = (await this.#held(path)) ?? (await this.#elsewhere(path));
-    if (held !== undefined) return held;
     try {
-      return await this.#fetch(path);
+      return (await this.#held(path)) ?? (await this.#elsewhere(path)) ?? (await this.#fetch(path));
     } catch (error) {
       // What the bucket had was wrong, as its own hash told before anybody saw it: it is not asked for that again.
       const isWrong = error instanceof UpstreamUnavailable && error.failure === "wrong-bytes";

@@ -46,7 +46,8 @@ const MOST_REFUSED = 10_000;
 export class Bucket {
   readonly #options: BucketOptions;
   readonly #sdk: Promise<Sdk>;
-  readonly #refused = new Set<string>();
+  /** Path -> when its object is removed, or could not be. */
+  readonly #refused = new Map<string, Promise<unknown>>();
   #restMs: Ms = 0;
   #restUntil: EpochMs = 0;
 
@@ -107,6 +108,7 @@ export class Bucket {
    * @throws BucketTrouble
    */
   async put(key: BlobKey, file: StoredFile, signal: AbortSignal): Promise<void> {
+    await this.#refused.get(key.path);
     const handle = await file.open();
     if (handle === undefined) return; // evicted meanwhile
     // With its end: lib-storage counts the parts by that.
@@ -142,10 +144,10 @@ export class Bucket {
 
   /** An object's bytes are wrong: it is asked for no more, and removed. */
   refuse(key: BlobKey): void {
-    if (this.#refused.size < MOST_REFUSED) this.#refused.add(key.path);
-    void this.#ask("s3: remove", key, async ({ client, s3 }, signal) =>
+    const removed = this.#ask("s3: remove", key, async ({ client, s3 }, signal) =>
       client.send(new s3.DeleteObjectCommand(this.#object(key)), { abortSignal: signal }),
     );
+    if (this.#refused.size < MOST_REFUSED) this.#refused.set(key.path, removed);
   }
 
   /** Ends its connections. */

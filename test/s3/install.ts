@@ -6,7 +6,10 @@ import { INSTALLED_MARK, isS3ServerInstalled, S3_SERVER, S3_SERVER_FOLDER } from
 // cores, once. What is there already is left alone.
 
 function main(): void {
-  if (isS3ServerInstalled()) return say("is there");
+  if (isS3ServerInstalled()) {
+    say("is there");
+    return;
+  }
   rmSync(S3_SERVER_FOLDER, { recursive: true, force: true });
   mkdirSync(S3_SERVER_FOLDER, { recursive: true });
   say("is being built …");

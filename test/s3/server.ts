@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import {
   CreateBucketCommand,
-  DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
@@ -32,7 +31,6 @@ export interface S3Server {
   }>;
   /** Puts an object there as it is, such as one that is wrong. */
   put(key: string, bytes: Buffer): Promise<void>;
-  remove(key: string): Promise<void>;
   /** Stops answering, keeping its connections (SIGSTOP), until `resume`. */
   pause(): void;
   resume(): void;
@@ -109,9 +107,9 @@ export async function startS3(program: string): Promise<S3Server> {
       );
       return { ...(ContentType && { ContentType }), ...(Metadata && { Metadata }), ...(ETag && { ETag }) };
     },
-    put: async (key, bytes) =>
-      void (await client.send(new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: bytes }))),
-    remove: async (key) => void (await client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: key }))),
+    put: async (key, bytes) => {
+      await client.send(new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: bytes }));
+    },
     pause: () => void child?.kill("SIGSTOP"),
     resume: () => void child?.kill("SIGCONT"),
     kill,
