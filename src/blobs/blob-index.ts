@@ -1,12 +1,18 @@
 import { renameSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { Clock, EpochMs } from "../clock.ts";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { BlobFacts } from "./source.ts";
 
 /** What the index knows of a file that is held. */
 export interface IndexRow extends BlobFacts {
   readonly bytes: number;
+}
+
+/** A row with what is for the index' own use. */
+export interface KnownRow extends IndexRow {
+  readonly path: string;
+  readonly usedAt: EpochMs;
 }
 
 export interface BlobIndexOptions {
@@ -66,6 +72,8 @@ export class BlobIndex {
   readonly #put: StatementSync;
   readonly #remove: StatementSync;
   readonly #oldest: StatementSync;
+  readonly #namesIn: StatementSync;
+  readonly #directories: StatementSync;
   readonly #tally: StatementSync;
   readonly #use: StatementSync;
   /** Uses not yet written: a read must not cost a write. */
@@ -75,22 +83,28 @@ export class BlobIndex {
   constructor(options: BlobIndexOptions) {
     this.#db = openIndex(options);
     this.#clock = options.clock;
-    this.#get = this.#db.prepare("SELECT bytes, content_type, last_modified, date FROM blob WHERE name = ?");
+    this.#get = this.#db.prepare(
+      "SELECT path, bytes, content_type, last_modified, date, used_at FROM blob WHERE name = ?",
+    );
     this.#put = this.#db.prepare(
       `INSERT INTO blob VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET bytes = excluded.bytes, used_at = excluded.used_at`,
     );
     this.#remove = this.#db.prepare("DELETE FROM blob WHERE name = ?");
-    this.#oldest = this.#db.prepare("SELECT name, bytes FROM blob ORDER BY used_at LIMIT ?");
+    this.#oldest = this.#db.prepare("SELECT name, bytes, used_at FROM blob ORDER BY used_at LIMIT ?");
+    this.#namesIn = this.#db.prepare("SELECT name FROM blob WHERE name >= ? AND name < ?");
+    this.#directories = this.#db.prepare("SELECT DISTINCT substr(name, 1, 2) AS directory FROM blob");
     this.#tally = this.#db.prepare("SELECT entries, bytes FROM tally");
     this.#use = this.#db.prepare("UPDATE blob SET used_at = ? WHERE name = ? AND used_at < ?");
   }
 
-  get(name: string): IndexRow | undefined {
+  get(name: string): KnownRow | undefined {
     const row = this.#get.get(name);
     if (row === undefined) return undefined;
     const lastModified = row["last_modified"];
     return {
+      path: String(row["path"]),
+      usedAt: Number(row["used_at"]),
       bytes: Number(row["bytes"]),
       contentType: String(row["content_type"]),
       lastModified: typeof lastModified === "string" ? lastModified : undefined,
@@ -98,9 +112,19 @@ export class BlobIndex {
     };
   }
 
-  put(name: string, path: string, row: IndexRow): void {
+  put(name: string, path: string, row: IndexRow, usedAt = this.#clock.now()): void {
     const { bytes, contentType, lastModified, date } = row;
-    this.#put.run(name, path, bytes, contentType, lastModified ?? null, date, this.#clock.now());
+    this.#put.run(name, path, bytes, contentType, lastModified ?? null, date, Math.floor(usedAt));
+  }
+
+  /** The directories of all names. */
+  directories(): string[] {
+    return this.#directories.all().map((row) => String(row["directory"]));
+  }
+
+  /** Names of one directory. */
+  namesIn(directory: string): Set<string> {
+    return new Set(this.#namesIn.all(`${directory}/`, `${directory}0`).map((row) => String(row["name"])));
   }
 
   remove(name: string): void {
@@ -113,9 +137,10 @@ export class BlobIndex {
     this.#uses.set(name, this.#clock.now());
   }
 
-  /** Writes the uses noted since the last time. */
-  flushUses(): void {
-    if (this.#uses.size === 0) return;
+  /** Writes the uses noted since the last time. @returns those names that were not used for `sinceMs` before that */
+  flushUses(sinceMs: Ms): string[] {
+    if (this.#uses.size === 0) return [];
+    const rare = [...this.#uses].filter(([name, at]) => at - (this.get(name)?.usedAt ?? at) >= sinceMs);
     this.#db.exec("BEGIN IMMEDIATE");
     try {
       for (const [name, at] of this.#uses) this.#use.run(at, name, at);
@@ -125,11 +150,21 @@ export class BlobIndex {
       throw error;
     }
     this.#uses.clear();
+    return rare.map(([name]) => name);
+  }
+
+  /** Writes down that a file was used by somebody else. */
+  usedBy(name: string, at: EpochMs): void {
+    this.#use.run(Math.floor(at), name, Math.floor(at));
   }
 
   /** Least recently used first, as far as `flushUses` has told. */
-  oldest(limit: number): { readonly name: string; readonly bytes: number }[] {
-    return this.#oldest.all(limit).map((row) => ({ name: String(row["name"]), bytes: Number(row["bytes"]) }));
+  oldest(limit: number): { readonly name: string; readonly bytes: number; readonly usedAt: EpochMs }[] {
+    return this.#oldest.all(limit).map((row) => ({
+      name: String(row["name"]),
+      bytes: Number(row["bytes"]),
+      usedAt: Number(row["used_at"]),
+    }));
   }
 
   tally(): Tally {

@@ -11,8 +11,11 @@ import type { BlobFacts, Source, SourceAbsent, SourceStream } from "./source.ts"
 export interface BlobReading {
   readonly bytes: number;
   readonly facts: BlobFacts;
-  /** Where the bytes come from now: "disk", "fill" (to be stored), or "upstream" (passed through, not stored). */
-  readonly from: "disk" | "fill" | "upstream";
+  /**
+   * Where the bytes come from now: "disk", "fill" (to be stored), "peer" (another process fetches or fetched them), or
+   * "upstream" (passed through, not stored).
+   */
+  readonly from: "disk" | "fill" | "peer" | "upstream";
   /** Its path below the directory of files, where it is whole on this disk: hexadecimal digits, a slash and a hyphen. */
   readonly name?: string;
   /**
@@ -36,8 +39,8 @@ export type FillOutcome = "stored" | "not-stored" | "passed-through" | "absent" 
 export interface FillPlace {
   /** Whether there is, or can be made, room for so many bytes; undefined where it is not known how many. */
   admit(bytes: number | undefined): Promise<boolean>;
-  /** A new file for the bytes, open for reading and writing. */
-  create(): Promise<FileHandle>;
+  /** A new file for the bytes, open for reading and writing. @param bytes undefined where it is not known how many */
+  create(facts: BlobFacts, bytes: number | undefined): Promise<FileHandle>;
   /** Makes the file that was created visible. @returns false where that failed, which has been reported */
   commit(facts: BlobFacts, bytes: number): Promise<boolean>;
   /** Removes the file that was created. */
@@ -134,6 +137,7 @@ export class Fill {
       return await this.#receive(first);
     } catch (error) {
       this.#failure = { error };
+      if (error instanceof UpstreamUnavailable && error.failure === "wrong-bytes") source.refuse?.();
       await place.discard();
       this.#opened.reject(error);
       return "failed";
@@ -151,9 +155,12 @@ export class Fill {
     this.#totalBytes = totalBytes;
     try {
       if (!(await place.admit(totalBytes))) return await this.#passThrough(first, facts, hash);
-      this.#handle = await this.#writing(() => place.create());
+      // What is given to nobody here before it is proved is not for other processes to follow either.
+      const toldBytes = first.isProvedFirst === true ? undefined : totalBytes;
+      this.#handle = await this.#writing(() => place.create(facts, toldBytes));
       // An empty file has no byte to hold back until it is proved, and one of unknown length no length to announce.
-      if (totalBytes !== undefined && totalBytes > 0) this.#opened.resolve(facts);
+      const mayOpen = totalBytes !== undefined && totalBytes > 0 && first.isProvedFirst !== true;
+      if (mayOpen) this.#opened.resolve(facts);
       await this.#write(first, this.#handle, hash);
     } catch (error) {
       first.body.destroy();

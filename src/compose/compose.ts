@@ -30,7 +30,7 @@ import { drain, every, listen, withinMs } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
 import { filesTarget, handOverOf, openEgress, openUpstream, watchMirrors } from "./outward.ts";
 import { openFleet } from "./fleet.ts";
-import { filesBudget, openIn, openStore } from "./stores.ts";
+import { filesBudget, openBucket, openIn, openStore } from "./stores.ts";
 import { handOver, sumOfWorkers } from "./worker-metrics.ts";
 import { workersUp } from "./worker.ts";
 
@@ -60,6 +60,12 @@ const FILES_SHARE_OF_MEMORY = 0.125;
 
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;
+
+// The folder of files is compared with the index this often: others may write there.
+const LOOK_ROUND_EVERY_MS = 600_000;
+
+// What is being uploaded at the end may be finished; what waits is fetched from upstream by whoever wants it.
+const UPLOADS_PATIENCE_MS = 2_000;
 
 /**
  * Builds everything, in the order in which it depends on one another; `close` takes it apart in reverse.
@@ -152,6 +158,8 @@ export function compose(
     () =>
       new Blobs({
         directory: config.dataDirectory,
+        sharedDirectory: config.filesDirectory,
+        leases: fleet.isShared ? fleet.leases : undefined,
         maxBytes: filesBudget(config),
         // A front that sends the files keeps them in the memory of its system.
         memoryBytes: filesFront === undefined ? memoryBytes * FILES_SHARE_OF_MEMORY : 0,
@@ -179,7 +187,8 @@ export function compose(
     metrics,
     fleet.manners("metadata"),
   );
-  const files = new Files({ blobs, upstream: filesUpstream, clock, negativeMs: config.negativeMs });
+  const bucket = openBucket(config, clock, onSurvived, (outcome) => metrics.uploaded(outcome));
+  const files = new Files({ blobs, upstream: filesUpstream, bucket, clock, negativeMs: config.negativeMs });
   const metadata = new Metadata({
     cache,
     documents,
@@ -246,8 +255,9 @@ export function compose(
   });
   const stopTouching = every(clock, TOUCH_EVERY_MS, async () => {
     await cache.touchStore();
-    blobs.flushUses();
+    await blobs.flushUses();
   });
+  const stopLooking = every(clock, LOOK_ROUND_EVERY_MS, () => blobs.lookRound());
 
   return {
     listen: async () => {
@@ -261,12 +271,15 @@ export function compose(
     close: async (lingers = false) => {
       draining = true;
       stopTouching();
+      stopLooking();
       await drain(server, clock, config.shutdownMs, lingers);
       const unfollowed = feed?.close();
       // While what they are read from is still there.
       if (seat !== undefined) await handOver(seat, metrics);
       await mirrors?.close();
+      await bucket?.uploads.close(UPLOADS_PATIENCE_MS);
       await blobs.close();
+      await bucket?.bucket.close();
       await filesUpstream.close();
       await upstream.close(); // and with it the way out that all but the files share
       await unfollowed;

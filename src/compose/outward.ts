@@ -81,9 +81,14 @@ export function filesTarget(config: Config, mirrors: Mirrors | undefined): Files
 }
 
 /** How files are handed over to a front, if they are. */
-export function handOverOf({ accel, trustedProxies, dataDirectory }: Config): HandOver | undefined {
+export function handOverOf({
+  accel,
+  trustedProxies,
+  dataDirectory,
+  filesDirectory: shared,
+}: Config): HandOver | undefined {
   if (accel.kind === "none") return undefined;
-  const directory = resolve(filesDirectory(dataDirectory));
+  const directory = resolve(shared ?? filesDirectory(dataDirectory));
   return {
     field: (name) =>
       accel.kind === "x-sendfile"

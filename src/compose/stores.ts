@@ -3,6 +3,9 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../ops/log.ts";
 import { openEmbeddedStore } from "../store/embedded.ts";
+import type { FilesBucket } from "../resources/files.ts";
+import { Bucket } from "../s3/bucket.ts";
+import { Uploads } from "../s3/uploads.ts";
 import { type GuardedStore, guard } from "../store/guarded.ts";
 import { openRedisStore } from "../store/redis.ts";
 import type { OnSurvived } from "../store/survived.ts";
@@ -48,17 +51,31 @@ function documentsBudget({ diskBytes }: Config): number {
   return Math.floor(diskBytes * DOCUMENTS_SHARE);
 }
 
+/** The bucket that is configured; undefined for none. */
+export function openBucket(
+  config: Config,
+  clock: Clock,
+  onSurvived: OnSurvived,
+  onUploaded: (outcome: "stored" | "failed") => void,
+): FilesBucket | undefined {
+  if (config.s3 === undefined) return undefined;
+  const bucket = new Bucket({ target: config.s3, clock, onSurvived });
+  const uploads = new Uploads({ bucket, clock, onSurvived, onDone: onUploaded });
+  return { bucket, uploads, redirects: config.s3Redirect };
+}
+
 /** What of the disk is for files. */
 export function filesBudget(config: Config): number {
   return config.redis === undefined ? config.diskBytes - documentsBudget(config) : config.diskBytes;
 }
 
 /** Opens something in the data directory, and names that where it cannot be done. */
-export function openIn<T>({ dataDirectory }: Config, open: () => T): T {
+export function openIn<T>({ dataDirectory, filesDirectory }: Config, open: () => T): T {
   try {
     return open();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`LARDER_DATA (${dataDirectory}) cannot be used: ${reason}`, { cause: error });
+    const folder = filesDirectory === undefined ? "" : ` or LARDER_FILES_DIRECTORY (${filesDirectory})`;
+    throw new Error(`LARDER_DATA (${dataDirectory})${folder} cannot be used: ${reason}`, { cause: error });
   }
 }

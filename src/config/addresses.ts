@@ -3,6 +3,7 @@ import { BlockList, isIP, isIPv4 } from "node:net";
 import { accept, refuse, type Kind, type Outcome } from "./values.ts";
 import { ConfigError } from "../errors.ts";
 import { redactUserinfo } from "../redact.ts";
+import { describeS3, parseS3Url, S3_URL_FORM, type S3Target } from "../s3/target.ts";
 import { describeRedis, parseRedisUrl, type RedisTarget } from "../redis/url.ts";
 
 /**
@@ -197,3 +198,18 @@ function isListed(list: BlockList, address: string | undefined): boolean {
 function splitList(given: string): string[] {
   return given.split(",").map((part) => part.trim());
 }
+
+/** A bucket of an S3-compatible service. */
+export const s3Url: Kind<S3Target> = {
+  accepts: S3_URL_FORM,
+  mayHoldSecret: true,
+  parse(given) {
+    try {
+      return accept(parseS3Url(given));
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      return refuse(error.faults.join("; "));
+    }
+  },
+  show: describeS3,
+};

@@ -94,7 +94,7 @@ function describeUnknown(name: string): string {
 }
 
 /** What each value alone does not show: settings that cannot work together. */
-function contradictions({ upstreamUrl, publicUrl, accel, trustedProxies }: Draft): string[] {
+function contradictions({ upstreamUrl, publicUrl, accel, trustedProxies, s3, s3Redirect }: Draft): string[] {
   const faults: string[] = [];
   if (upstreamUrl !== undefined && upstreamUrl === publicUrl) {
     const given = JSON.stringify(publicUrl);
@@ -103,6 +103,9 @@ function contradictions({ upstreamUrl, publicUrl, accel, trustedProxies }: Draft
   if (accel !== undefined && accel.kind !== "none" && trustedProxies?.description === "none") {
     const given = JSON.stringify(OPTIONS.accel.kind.show(accel));
     faults.push(`LARDER_ACCEL: got ${given}, but LARDER_TRUST_PROXY names no front to hand files over to`);
+  }
+  if (s3Redirect === true && s3 === undefined) {
+    faults.push("LARDER_S3_REDIRECT: there is no bucket to send anybody to: set LARDER_S3");
   }
   return faults;
 }

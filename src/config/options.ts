@@ -8,6 +8,7 @@ import {
   listenHost,
   proxyUrl,
   redisUrl,
+  s3Url,
   trustedProxies,
   type ExtraCa,
   type FileTarget,
@@ -26,6 +27,7 @@ import {
   workerCount,
 } from "./values.ts";
 import type { RedisTarget } from "../redis/url.ts";
+import type { S3Target } from "../s3/target.ts";
 import { LIFETIME_OPTIONS, type LifetimeConfig } from "./lifetime-options.ts";
 import type { Option } from "./option.ts";
 
@@ -41,6 +43,10 @@ export interface Config extends LifetimeConfig {
   readonly filesUpstreamUrl: string;
   /** Relative to the working directory unless absolute. */
   readonly dataDirectory: string;
+  /** A folder of files that other nodes share; undefined for one below the data directory. */
+  readonly filesDirectory: string | undefined;
+  readonly s3: S3Target | undefined;
+  readonly s3Redirect: boolean;
   readonly redis: RedisTarget | undefined;
   readonly redisBudgetMs: Ms;
   readonly redisExpireMs: Ms;
@@ -121,6 +127,29 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     fallback: "./data",
     help: "directory of the embedded store; created if missing",
     reason: "beside where larder is started, so that nothing has to be prepared",
+  },
+  filesDirectory: {
+    env: "LARDER_FILES_DIRECTORY",
+    kind: optional(path),
+    fallback: "",
+    help: "folder of the files, which several machines may share; `LARDER_DATA/files` where not given",
+    reason: "one machine needs no other folder",
+  },
+  s3: {
+    env: "LARDER_S3",
+    kind: optional(s3Url),
+    fallback: "",
+    help:
+      "bucket for files behind the disk, shared by all nodes: `s3://bucket/prefix?endpoint=https://host:9000&region=…`; " +
+      "credentials as the AWS SDK finds them (`AWS_ACCESS_KEY_ID`, …)",
+    reason: "a disk is enough for one larder",
+  },
+  s3Redirect: {
+    env: "LARDER_S3_REDIRECT",
+    kind: flag,
+    fallback: "0",
+    help: "send clients to the bucket (302, a URL signed for a minute) for files that are there and not on the disk",
+    reason: "clients must be able to reach the bucket",
   },
   redis: {
     env: "REDIS_URL",
@@ -228,7 +257,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_DISK",
     kind: size({ min: MIB }),
     fallback: "10GiB",
-    help: "budget of the data directory: a fifth for documents (none with Redis), the rest for files; least recently used go first",
+    help: "budget of the data directory (and a shared folder): a fifth for documents (none with Redis), the rest for files; least recently used go first",
     reason: "a company's everyday packages, and no surprise on a disk",
   },
   maxDocumentBytes: {

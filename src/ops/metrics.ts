@@ -38,6 +38,8 @@ export type BlobSample =
 
 export interface Metrics {
   blob(sample: BlobSample): void;
+  /** A file was uploaded to the bucket, or was not. */
+  uploaded(outcome: "stored" | "failed"): void;
   request(sample: RequestSample): void;
   exchange(sample: ExchangeSample): void;
   feed(sample: FeedSample): void;
@@ -149,7 +151,7 @@ function eventMetrics(registers: Registry[]): Pick<Metrics, "collapsed" | "avoid
   };
 }
 
-function blobMetrics(registers: Registry[]): Pick<Metrics, "blob"> {
+function blobMetrics(registers: Registry[]): Pick<Metrics, "blob" | "uploaded"> {
   const fills = new Counter({
     name: "larder_file_fills_total",
     help: "Files fetched from upstream, by how it ended.",
@@ -171,7 +173,14 @@ function blobMetrics(registers: Registry[]): Pick<Metrics, "blob"> {
     help: "Files that had to go for room on the disk.",
     registers,
   });
+  const uploads = new Counter({
+    name: "larder_s3_uploads_total",
+    help: "Files uploaded to the bucket, by how it ended.",
+    labelNames: ["outcome"],
+    registers,
+  });
   return {
+    uploaded: (outcome) => uploads.inc({ outcome }),
     blob(sample) {
       if (sample.kind === "resumed") resumed.inc();
       else if (sample.kind === "evicted") evicted.inc();

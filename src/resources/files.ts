@@ -1,7 +1,11 @@
 import type { BlobKey, BlobReading, Blobs, HotFile, Opened, Source } from "../blobs/blobs.ts";
 import type { CacheStatus } from "../cache/cache-status.ts";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
+import { UpstreamUnavailable } from "../errors.ts";
 import { encodeFilePath, type HashPath } from "../pypi/file-path.ts";
+import type { Bucket } from "../s3/bucket.ts";
+import { bucketFirst } from "../s3/bucket-first.ts";
+import type { Uploads } from "../s3/uploads.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 
 export type { HotFile } from "../blobs/blobs.ts";
@@ -25,12 +29,23 @@ export type FoundFile =
       readonly reading: BlobReading | undefined;
       readonly status: CacheStatus;
     }
+  /** In the bucket, where the client may fetch it itself; the URL is a secret for as long as it holds. */
+  | { readonly kind: "elsewhere"; readonly url: string; readonly status: CacheStatus }
   | { readonly kind: "absent"; readonly status: CacheStatus };
+
+/** A bucket that is asked before upstream, and given what upstream gave. */
+export interface FilesBucket {
+  readonly bucket: Bucket;
+  readonly uploads: Uploads;
+  /** Whether clients are sent to it for what is there and not on this disk. */
+  readonly redirects: boolean;
+}
 
 export interface FilesOptions {
   readonly blobs: Blobs;
   /** The files host. */
   readonly upstream: Upstream;
+  readonly bucket?: FilesBucket | undefined;
   readonly clock: Clock;
   /** How long a 404 is believed. */
   readonly negativeMs: Ms;
@@ -68,7 +83,14 @@ export class Files {
    * @throws UpstreamUnavailable when it is not held and upstream has no answer
    */
   async open(path: HashPath): Promise<FoundFile> {
-    return (await this.#held(path)) ?? (await this.#fetch(path));
+    try {
+      return (await this.#held(path)) ?? (await this.#elsewhere(path)) ?? (await this.#fetch(path));
+    } catch (error) {
+      // What the bucket had was wrong, as its own hash told before anybody saw it: it is not asked for that again.
+      const isWrong = error instanceof UpstreamUnavailable && error.failure === "wrong-bytes";
+      if (this.#options.bucket === undefined || !isWrong) throw error;
+      return await this.#fetch(path);
+    }
   }
 
   /**
@@ -79,15 +101,19 @@ export class Files {
   async head(path: HashPath): Promise<FoundFile> {
     const held = await this.#held(path);
     if (held !== undefined) return held;
+    const stored = await this.#options.bucket?.bucket.head(keyOf(path));
+    if (stored !== undefined) {
+      return { kind: "file", head: stored, reading: undefined, status: forward(200, NOT_STORED) };
+    }
     const answer = await this.#options.upstream.stream(encodeFilePath(path), { method: "HEAD" });
     if (answer.kind === "absent") {
       this.#noteAbsent(encodeFilePath(path));
-      return { kind: "absent", status: forward(answer.status, { stored: false, collapsed: false }) };
+      return { kind: "absent", status: forward(answer.status, NOT_STORED) };
     }
     answer.body.destroy();
     // Content-Length must be told (clients.md rule 9), so it has to be found out.
     if (answer.totalBytes === undefined) return this.#fetch(path);
-    const status = forward(answer.status, { stored: false, collapsed: false });
+    const status = forward(answer.status, NOT_STORED);
     return { kind: "file", head: { ...answer, bytes: answer.totalBytes }, reading: undefined, status };
   }
 
@@ -105,10 +131,22 @@ export class Files {
     return leftMs > 0 ? { kind: "absent", status: { kind: "hit", ttlMs: leftMs } } : undefined;
   }
 
-  async #fetch(path: HashPath): Promise<FoundFile> {
-    const { blobs, upstream } = this.#options;
+  /** Where a client may fetch what the bucket has. */
+  async #elsewhere(path: HashPath): Promise<FoundFile | undefined> {
+    const { bucket } = this.#options;
+    if (bucket?.redirects !== true) return undefined;
     const key = keyOf(path);
-    const { fill, collapsed } = blobs.fill(key, sourceOf(upstream, key.path));
+    if ((await bucket.bucket.head(key)) === undefined) return undefined;
+    const url = await bucket.bucket.presign(key);
+    return url === undefined ? undefined : { kind: "elsewhere", url, status: forward(200, NOT_STORED) };
+  }
+
+  async #fetch(path: HashPath): Promise<FoundFile> {
+    const { blobs, upstream, bucket } = this.#options;
+    const key = keyOf(path);
+    const source = sourceOf(upstream, key.path);
+    const tiers = bucket === undefined ? source : bucketFirst(key, source, bucket.bucket, bucket.uploads);
+    const { fill, collapsed } = blobs.fill(key, tiers);
     const opened = await fill.join();
     if (opened.kind === "absent" && !collapsed) this.#noteAbsent(key.path);
     return found(opened, collapsed);
@@ -122,6 +160,8 @@ export class Files {
     if (this.#absent.size > MOST_NEGATIVES && oldest !== undefined) this.#absent.delete(oldest);
   }
 }
+
+const NOT_STORED = { stored: false, collapsed: false };
 
 const TTL_MS: Ms = FILE_MAX_AGE_SECONDS * 1_000;
 
@@ -146,8 +186,8 @@ function found(opened: Opened, collapsed: boolean): FoundFile {
     return { kind: "absent", status: forward(opened.status, { stored: false, collapsed }) };
   }
   const { reading } = opened;
-  const stored = reading.from === "fill";
-  return { kind: "file", head: headOf(reading), reading, status: forward(200, { stored, collapsed }) };
+  const how = { stored: reading.from !== "upstream", collapsed: collapsed || reading.from === "peer" };
+  return { kind: "file", head: headOf(reading), reading, status: forward(200, how) };
 }
 
 function forward(fwdStatus: number, how: { stored: boolean; collapsed: boolean }): CacheStatus {

@@ -111,6 +111,19 @@ export function sendUnsatisfiable(exchange: Exchange, { head, status }: File): R
   });
 }
 
+/** All clients follow it (clients.md §2). Nobody may keep it: it holds for a minute. */
+export function sendElsewhere(
+  exchange: Exchange,
+  found: FoundFile & { readonly kind: "elsewhere" },
+): Response {
+  return send(exchange, ROUTE, {
+    status: 302,
+    fields: [...TEXT, "Location", found.url, "Cache-Control", "no-store", ...CORS_FIELDS],
+    body: Buffer.from("302 Found\n"),
+    cacheStatus: found.status,
+  });
+}
+
 /** Upstream's own 404 is XML of its storage; nobody reads it. */
 export function sendAbsent(exchange: Exchange, found?: FoundFile): Response {
   return send(exchange, ROUTE, {

@@ -13,6 +13,7 @@ import {
   select,
   type Sendable,
   sendAbsent,
+  sendElsewhere,
   sendNotModified,
   sendPreflight,
   sendUnavailable,
@@ -84,6 +85,7 @@ async function serveFromDisk(
     return sendUnavailable(exchange, error);
   }
   if (found.kind === "absent") return sendAbsent(exchange, found);
+  if (found.kind === "elsewhere") return sendElsewhere(exchange, found);
   try {
     return await answer(exchange, path, found, options);
   } finally {

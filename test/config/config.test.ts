@@ -107,7 +107,9 @@ describe("faults", () => {
 
   it("name every variable that is wrong, and no other", () => {
     const names = optionsTable().map((row) => row.env);
-    const checked = names.filter((name) => !["NO_PROXY", "LARDER_DATA"].includes(name));
+    const checked = names.filter(
+      (name) => !["NO_PROXY", "LARDER_DATA", "LARDER_FILES_DIRECTORY"].includes(name),
+    );
     fc.assert(
       fc.property(fc.subarray(checked), (wrong) => {
         const faults = faultsOf(Object.fromEntries(wrong.map((name) => [name, "( )"])));
@@ -143,6 +145,47 @@ describe("faults", () => {
       "x-sendfile:/a/",
     ])
       expect(theFaultOf({ ...env, LARDER_ACCEL: wrong }), wrong).toContain("x-accel-redirect");
+  });
+});
+
+describe("a bucket", () => {
+  const s3 = (given: string) => read({ LARDER_S3: given }).s3;
+
+  it("is named with where it is, and whether its name stands in the path", () => {
+    expect(s3("s3://files/pypi/one/?region=eu-central-1")).toEqual({
+      bucket: "files",
+      prefix: "pypi/one",
+      endpoint: undefined,
+      region: "eu-central-1",
+      pathStyle: false,
+    });
+    expect(s3("s3://files?endpoint=http://127.0.0.1:9000/")).toMatchObject({
+      prefix: "",
+      endpoint: "http://127.0.0.1:9000",
+      pathStyle: true,
+    });
+  });
+
+  it.each([
+    "https://files",
+    "s3://",
+    "s3://Files",
+    "s3://files?bucket=other",
+    "s3://files?path-style=yes",
+    "s3://files?endpoint=127.0.0.1:9000",
+  ])("written as %s is a fault", (given) => {
+    expect(theFaultOf({ LARDER_S3: given })).toContain("LARDER_S3: got");
+  });
+
+  it("is never given its credentials in the URL, and they are not repeated", () => {
+    for (const given of ["s3://key:s3cret@files", "s3://files?endpoint=http://key:s3cret@host"]) {
+      expect(theFaultOf({ LARDER_S3: given })).not.toContain("s3cret");
+    }
+  });
+
+  it("is what clients can be sent to, and without one there is nowhere to send them", () => {
+    expect(theFaultOf({ LARDER_S3_REDIRECT: "1" })).toContain("set LARDER_S3");
+    expect(faultsOf({ LARDER_S3_REDIRECT: "1", LARDER_S3: "s3://files" })).toEqual([]);
   });
 });
 

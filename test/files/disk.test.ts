@@ -2,7 +2,9 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   rmSync,
   truncateSync,
@@ -72,7 +74,7 @@ function namesBelow(...folders: string[]): string[] {
 
 const parts = (): string[] => namesBelow("tmp").filter((name) => name.endsWith(".part"));
 const finished = (): string[] =>
-  namesBelow().filter((name) => !name.startsWith(join(directory, "files", "tmp")));
+  namesBelow().filter((name) => !name.startsWith(join(directory, "files", "tmp")) && !name.endsWith(".json"));
 
 describe("a process that is killed in the middle of a download", () => {
   it("leaves no file that anybody sees, and what it left is swept at the next start", async () => {
@@ -152,19 +154,41 @@ describe("a row and its bytes", () => {
     expect((await cache.get(path)).cacheStatus).toContain("hit");
   });
 
-  it("are no longer together after an index is lost: what lies there is swept, once it is old", async () => {
-    const { path } = await put(MIB, 1);
+  it("are together again after an index was lost: what lies there is taken in, and is served", async () => {
+    const { path, whole } = await put(MIB, 1);
     const first = await start();
     await first.get(path);
     await stop(first);
     writeFileSync(join(directory, "files.sqlite"), "this is no database, and too long to be an empty one");
+    await upstream.down();
     const second = await start();
     expect(second.survived).toEqual(["files: index put aside"]);
+    expect(second.blobs.size()).toEqual({ entries: 1, bytes: MIB, filling: 0 });
+    expect(await download(second.url, path).done).toEqual(whole);
+  });
+
+  it("that nobody has told anything of are swept, once they are old", async () => {
+    await stop(await start());
+    mkdirSync(join(directory, "files", "ab"));
+    writeFileSync(join(directory, "files", "ab", "c".repeat(62)), "whose?");
+    await stop(await start());
     expect(finished()).toHaveLength(1);
-    await stop(second);
     clock.advance(3_700_000);
     await start();
     expect(finished()).toEqual([]);
+  });
+
+  it("as an older larder stored them are told of from then on, for whoever shares the folder", async () => {
+    const { path } = await put(MIB, 1);
+    const first = await start();
+    await first.get(path);
+    await stop(first);
+    const facts = namesBelow().filter((name) => name.endsWith(".json"));
+    const told = facts.map((name) => JSON.parse(readFileSync(name, "utf8")) as unknown);
+    for (const name of facts) unlinkSync(name);
+    await start();
+    expect(facts.map((name) => JSON.parse(readFileSync(name, "utf8")) as unknown)).toEqual(told);
+    expect(told).toHaveLength(1);
   });
 });
 
@@ -294,7 +318,7 @@ describe("no space left on the device", () => {
     const folder = path.split("/")[2] ?? "";
     writeFileSync(join(directory, "files", folder), "in the way of a directory");
     expect(await download(cache.url, path).done).toEqual(whole);
-    expect(cache.survived).toEqual(["files: commit"]);
+    expect(cache.survived).toEqual(["files: lookup", "files: commit"]);
     expect(parts()).toEqual([]);
     unlinkSync(join(directory, "files", folder));
     expect(await download(cache.url, path).done).toEqual(whole);

@@ -3,11 +3,17 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
+import { inspect } from "node:util";
 import { Hono } from "hono";
 import { createBlake2b256 } from "../../src/blobs/blake2b.ts";
 import { Blobs, type BlobEvent } from "../../src/blobs/blobs.ts";
 import type { Clock } from "../../src/clock.ts";
-import { Files } from "../../src/resources/files.ts";
+import type { Leases } from "../../src/fleet/leases.ts";
+import { Files, type FilesBucket } from "../../src/resources/files.ts";
+import { Bucket } from "../../src/s3/bucket.ts";
+import { parseS3Url } from "../../src/s3/target.ts";
+import { Uploads } from "../../src/s3/uploads.ts";
+import type { OnSurvived } from "../../src/store/survived.ts";
 import { type Bindings, exchangeOf } from "../../src/routes/exchange.ts";
 import { filesRoutes } from "../../src/routes/files.ts";
 import { sendText } from "../../src/routes/send.ts";
@@ -23,6 +29,12 @@ export interface FileCacheOptions {
   readonly upstreamUrl: string;
   readonly clock?: Clock;
   readonly dataDirectory?: string;
+  /** A folder of files that others share. */
+  readonly sharedDirectory?: string;
+  readonly leases?: Leases;
+  /** As LARDER_S3. */
+  readonly s3?: string;
+  readonly s3Redirect?: boolean;
   readonly maxBytes?: number;
   readonly offline?: boolean;
   readonly timeouts?: Partial<UpstreamOptions["timeouts"]>;
@@ -33,8 +45,11 @@ export interface FileCache {
   readonly url: string;
   readonly dataDirectory: string;
   readonly blobs: Blobs;
+  readonly bucket: FilesBucket | undefined;
   /** `what` of each failure that was survived. */
   readonly survived: string[];
+  /** The errors of those failures, with all that a log would say of them. */
+  readonly told: string[];
   readonly events: BlobEvent[];
   /** Paths whose client's connection was broken on purpose. */
   readonly broken: string[];
@@ -51,6 +66,11 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
   const clock = options.clock ?? new TestClock(Date.now());
   const dataDirectory = options.dataDirectory ?? mkdtempSync(join(tmpdir(), "larder-files-"));
   const survived: string[] = [];
+  const told: string[] = [];
+  const onSurvived: OnSurvived = (what, key, error) => {
+    survived.push(what);
+    told.push(inspect([what, key, error], { depth: 10 }));
+  };
   const events: BlobEvent[] = [];
   const broken: string[] = [];
   const upstream = createUpstream({
@@ -65,14 +85,17 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
   });
   const blobs = new Blobs({
     directory: dataDirectory,
+    sharedDirectory: options.sharedDirectory,
+    leases: options.leases,
     maxBytes: options.maxBytes ?? 1024 * 1024 * 1024,
     clock,
-    onSurvived: (what) => survived.push(what),
+    onSurvived,
     onEvent: (event) => events.push(event),
   });
+  const bucket = openBucket(options, clock, onSurvived);
   const app = new Hono<{ Bindings: Bindings }>();
   filesRoutes(app, {
-    files: new Files({ blobs, upstream, clock, negativeMs: 60_000 }),
+    files: new Files({ blobs, upstream, bucket, clock, negativeMs: 60_000 }),
     clock,
     beside: (exchange, path) => sendText(exchange, "beside", 200, `beside ${path.distribution}`),
     legacy: (exchange, path) => sendText(exchange, "legacy", 200, `legacy ${path.project}`),
@@ -92,14 +115,18 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
     const { drained, cutOff } = server.drain();
     cutOff();
     await drained;
+    await bucket?.uploads.close(0);
     await blobs.close();
+    await bucket?.bucket.close();
     await upstream.close();
   };
   return {
     url,
     dataDirectory,
     blobs,
+    bucket,
     survived,
+    told,
     events,
     broken,
     get: (path, sent) => fetchRaw(url, path, sent),
@@ -109,6 +136,16 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
       rmSync(dataDirectory, { recursive: true, force: true });
     },
   };
+}
+
+function openBucket(
+  { s3, s3Redirect = false }: FileCacheOptions,
+  clock: Clock,
+  onSurvived: OnSurvived,
+): FilesBucket | undefined {
+  if (s3 === undefined) return undefined;
+  const bucket = new Bucket({ target: parseS3Url(s3), clock, onSurvived });
+  return { bucket, uploads: new Uploads({ bucket, clock, onSurvived }), redirects: s3Redirect };
 }
 
 /** The path that PyPI keeps these bytes under. */

@@ -1,0 +1,97 @@
+import type { Clock, Ms } from "../clock.ts";
+import type { OnSurvived } from "../store/survived.ts";
+import type { BlobIndex } from "./blob-index.ts";
+import type { Folder } from "./folder.ts";
+
+export interface RoomOptions {
+  readonly index: BlobIndex;
+  readonly folder: Folder;
+  /** Budget of the finished files; the least recently used go when it is passed, down to nine tenths of it. */
+  readonly maxBytes: number;
+  readonly clock: Clock;
+  readonly onSurvived: OnSurvived;
+  readonly onEvicted: (bytes: number) => void;
+}
+
+const LOW_WATERMARK = 0.9;
+const EVICT_AT_ONCE = 32;
+// How often the folder is told that a file is in use; and what may lie between the clocks of two machines.
+const TOUCH_EVERY_MS: Ms = 3_600_000;
+const CLOCKS_APART_MS: Ms = 60_000;
+
+/** The room on the disk: what may come, and what has to go for it. */
+export class Room {
+  readonly #options: RoomOptions;
+  /** Bytes that fills under way were admitted with. */
+  #reservedBytes = 0;
+
+  constructor(options: RoomOptions) {
+    this.#options = options;
+  }
+
+  /** Keeps room for so many bytes, until `free`. @returns false where there can be none */
+  async reserve(bytes: number): Promise<boolean> {
+    this.#reservedBytes += bytes;
+    if (this.#reservedBytes <= this.#options.maxBytes) {
+      await this.make();
+      return true;
+    }
+    this.free(bytes);
+    return false;
+  }
+
+  free(bytes: number): void {
+    this.#reservedBytes -= bytes;
+  }
+
+  /** Evicts, where what is held and what is coming pass the budget together. Never rejects. */
+  async make(): Promise<void> {
+    const { index, maxBytes, onSurvived } = this.#options;
+    try {
+      if (index.tally().bytes + this.#reservedBytes <= maxBytes) return;
+      await this.flushUses();
+      await this.#evictDownTo(Math.max(0, maxBytes * LOW_WATERMARK - this.#reservedBytes));
+    } catch (error) {
+      onSurvived("files: eviction", "files.sqlite", error);
+    }
+  }
+
+  /** Writes down what was used, and tells the folder of it where it has not been told for long. Never rejects. */
+  async flushUses(): Promise<void> {
+    const { index, folder, clock, onSurvived } = this.#options;
+    try {
+      for (const name of index.flushUses(TOUCH_EVERY_MS)) await folder.touch(name, clock.now());
+    } catch (error) {
+      onSurvived("files: uses", "files.sqlite", error);
+    }
+  }
+
+  /** Removes a file. Never rejects. */
+  async remove(name: string): Promise<void> {
+    try {
+      await this.#options.folder.remove(name);
+    } catch (error) {
+      this.#options.onSurvived("files: unlink", name, error);
+    }
+  }
+
+  async #evictDownTo(targetBytes: number): Promise<void> {
+    const { index, folder, onEvicted } = this.#options;
+    for (;;) {
+      const oldest = index.oldest(EVICT_AT_ONCE);
+      if (oldest.length === 0) return;
+      for (const { name, bytes, usedAt } of oldest) {
+        if (index.tally().bytes <= targetBytes) return;
+        const usedElsewhereAt = (await folder.usedAt(name)) ?? usedAt;
+        if (usedElsewhereAt > usedAt + CLOCKS_APART_MS) {
+          index.usedBy(name, usedElsewhereAt);
+          continue;
+        }
+        // The file first: a row without its bytes is a miss, bytes without a row are counted by nobody.
+        await this.remove(name);
+        index.remove(name);
+        onEvicted(bytes);
+      }
+    }
+  }
+}
