@@ -81,3 +81,31 @@ describe.skipIf(redisServer === undefined)("larders that share a Redis and a fol
     },
   );
 });
+
+describe("workers of one machine", () => {
+  it("ask upstream once for a cold file that clients of all of them want", async () => {
+    upstream = await startUpstream();
+    folder = mkdtempSync(join(tmpdir(), "larder-workers-"));
+    path = await hashPath(WHEEL);
+    upstream.file(path, WHEEL);
+    const larder = await startProcess({
+      LARDER_UPSTREAM: upstream.url,
+      LARDER_FILES_UPSTREAM: upstream.url,
+      LARDER_DATA: folder,
+      LARDER_WORKERS: "3",
+    });
+    try {
+      const clients = Array.from({ length: 24 }, () => download(larder.url, path));
+      for (const client of clients) expect(await client.done).toEqual(whole);
+      expect(upstream.count(path)).toBe(1);
+      const workers = new Set(
+        larder.log().map(({ worker, msg }) => (msg === "request" ? worker : undefined)),
+      );
+      expect(workers.size).toBeGreaterThan(2); // and undefined
+    } finally {
+      await larder.end("SIGKILL");
+      await upstream.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
