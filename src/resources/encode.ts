@@ -15,7 +15,8 @@ const MOST_CHUNK_BYTES = 4 * 1024 * 1024;
 
 const gzipLater: (body: Buffer, options: { level: number; chunkSize: number }) => Promise<Buffer> =
   promisify(gzip);
-const zstdLater: (body: Buffer, options: typeof ZSTD & { chunkSize: number }) => Promise<Buffer> = promisify(zstdCompress);
+const zstdLater: (body: Buffer, options: typeof ZSTD & { chunkSize: number }) => Promise<Buffer> =
+  promisify(zstdCompress);
 
 /**
  * The same bytes in memory of just their size: zlib gives a piece of a buffer of 16 KiB, all of which stays for as long as

@@ -51,6 +51,8 @@ class ChunkList implements Sink {
 
   whole(): Buffer {
     const [first] = this.#chunks;
-    return first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.length);
+    return first !== undefined && this.#chunks.length === 1
+      ? first
+      : Buffer.concat(this.#chunks, this.length);
   }
 }
