@@ -38,7 +38,13 @@ const LOWER_E = 0x65;
 const LOWER_U = 0x75;
 const AS_LOWER = 0x20; // the bit by which ASCII's small letters differ from its capitals
 
-const LITERALS = ["true", "false", "null"].map((word) => Buffer.from(word));
+const LITERALS: ReadonlyMap<number | undefined, Buffer> = new Map(
+  ["true", "false", "null"].map((word) => [word.charCodeAt(0), Buffer.from(word)]),
+);
+/** 1 for what is part of a string as it is. */
+const MEANS_ITSELF = new Uint8Array(256).map((_, byte) =>
+  Number(byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH),
+);
 const ESCAPABLE = new Set(Buffer.from('"\\/bfnrt'));
 
 /** What may come next, in the words of the error message. `key text` and `string text`: within the quotes. */
@@ -168,11 +174,11 @@ export class JsonScanner {
     const bytes = this.#bytes;
     let at = this.#at;
     while (at < limit) {
-      const byte = bytes[at] ?? 0;
-      if (byte === QUOTE) break;
-      if (byte === BACKSLASH) at = this.#afterEscape(at);
-      else if (byte < 0x20) this.#fail("no control character in a string", at);
-      else at++;
+      // One look for each byte, instead of a comparison with each that means something.
+      while (at < limit && MEANS_ITSELF[bytes[at] ?? 0] === 1) at++;
+      if (at >= limit || bytes[at] === QUOTE) break;
+      if (bytes[at] !== BACKSLASH) this.#fail("no control character in a string", at);
+      at = this.#afterEscape(at);
     }
     this.#at = at;
     if (at < limit) this.#expected = this.#closeText(at);
@@ -224,10 +230,10 @@ export class JsonScanner {
   }
 
   #literal(byte: number | undefined): Expected {
-    const word = LITERALS.find((each) => each[0] === byte);
+    const word = LITERALS.get(byte);
     if (word === undefined) return this.#fail();
-    for (const [i, letter] of word.entries()) {
-      if (this.#bytes[this.#at + i] !== letter) this.#fail(word.toString(), this.#at + i);
+    for (let i = 1; i < word.length; i++) {
+      if (this.#bytes[this.#at + i] !== word[i]) this.#fail(word.toString(), this.#at + i);
     }
     this.#at += word.length;
     return "',' or the close";

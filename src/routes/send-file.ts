@@ -1,5 +1,5 @@
 import type { CacheStatus } from "../cache/cache-status.ts";
-import type { Clock, Ms } from "../clock.ts";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
 import type { ByteRange } from "./byte-ranges.ts";
 import type { Exchange, Outgoing } from "./exchange.ts";
 import { renderFields } from "./send.ts";
@@ -42,32 +42,77 @@ export async function sendFile({ outgoing }: Exchange, route: string, reply: Fil
   outgoing.writeHead(reply.status, renderFields(reply));
   outgoing.flushHeaders();
   const gone = new AbortController();
-  const onClose = (): void => gone.abort(new Error("the client went away"));
+  const writing = new Writing(outgoing, reply.clock);
+  const onClose = (): void => {
+    const error = new Error("the client went away");
+    gone.abort(error);
+    writing.fail(error);
+  };
   outgoing.once("close", onClose);
   if (outgoing.destroyed) onClose();
-  const sink = (piece: Buffer): Promise<void> => write(outgoing, piece, gone.signal, reply.clock);
-  for (const piece of reply.pieces) {
-    if (Buffer.isBuffer(piece)) await sink(piece);
-    else await reply.reading.copy(piece.startAt, piece.endAt, sink, gone.signal);
+  const sink = (piece: Buffer): Promise<void> => writing.write(piece);
+  try {
+    for (const piece of reply.pieces) {
+      if (Buffer.isBuffer(piece)) await sink(piece);
+      else await reply.reading.copy(piece.startAt, piece.endAt, sink, gone.signal);
+    }
+  } finally {
+    writing.end();
   }
   outgoing.off("close", onClose);
   outgoing.end();
 }
 
-/** Resolves when the piece has left this process. */
-function write(outgoing: Outgoing, piece: Buffer, signal: AbortSignal, clock: Clock): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (error: unknown): void => {
-      cancel();
-      signal.removeEventListener("abort", onGone);
-      if (error === undefined) resolve();
-      else reject(error instanceof Error ? error : new Error("the piece was not sent", { cause: error }));
-    };
-    // Node calls back for a piece of a connection that is gone only where it had begun to send it.
-    const onGone = (): void => settle(signal.reason);
-    const cancel = clock.after(STALLED_AFTER_MS, () => settle(new Error("the client takes nothing")));
-    signal.addEventListener("abort", onGone);
-    if (signal.aborted) onGone();
-    else outgoing.write(piece, (error) => settle(error ?? undefined));
-  });
+/** The pieces of one body, each written when the one before has left this process. One timer watches over all. */
+class Writing {
+  readonly #outgoing: Outgoing;
+  readonly #clock: Clock;
+  #reject: ((error: Error) => void) | undefined;
+  #failure: Error | undefined;
+  #begunAt: EpochMs;
+  #cancel: () => void = () => undefined;
+
+  constructor(outgoing: Outgoing, clock: Clock) {
+    this.#outgoing = outgoing;
+    this.#clock = clock;
+    this.#begunAt = clock.now();
+    this.#watch(STALLED_AFTER_MS);
+  }
+
+  /** Resolves when the piece has left. */
+  write(piece: Buffer): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.#begunAt = this.#clock.now();
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      this.#outgoing.write(piece, (error) => {
+        this.#reject = undefined;
+        if (error == null) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  /**
+   * Ends the piece under way and all that follow: Node calls back for a piece of a connection that is gone only where it
+   * had begun to send it.
+   */
+  fail(error: Error): void {
+    this.#failure = error;
+    this.#reject?.(error);
+  }
+
+  end(): void {
+    this.#cancel();
+  }
+
+  #watch(delayMs: Ms): void {
+    this.#cancel = this.#clock.after(delayMs, () => {
+      const leftMs = this.#begunAt + STALLED_AFTER_MS - this.#clock.now();
+      if (this.#reject === undefined) this.#watch(STALLED_AFTER_MS);
+      else if (leftMs > 0)
+        this.#watch(Math.min(leftMs, STALLED_AFTER_MS)); // a clock may be set back
+      else this.fail(new Error("the client takes nothing"));
+    });
+  }
 }

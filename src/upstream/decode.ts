@@ -3,8 +3,12 @@ import { UpstreamUnavailable } from "../errors.ts";
 import type { Coding } from "../store/store.ts";
 import { createSink } from "./sink.ts";
 
-// Fewer, larger steps on the thread pool: with zlib's 16 KiB a document of 30 MB takes two thousand of them.
+// Fewer, larger steps on the thread pool: with zlib's 16 KiB a document of 30 MB takes two thousand of them. What is no
+// longer than the second is decoded in one step, into memory of its own size: pieces would be as much again, to be copied.
 const CHUNK_BYTES = 256 * 1024;
+const MOST_CHUNK_BYTES = 8 * 1024 * 1024;
+// What announces less than it holds shall not take a step for each byte.
+const LEAST_CHUNK_BYTES = 16 * 1024;
 
 /**
  * The body without its content coding. Reading it whole proves a gzip stream whole: length and CRC are checked
@@ -28,9 +32,13 @@ export async function decodeBody(body: Buffer, coding: Coding, maxBytes: number)
 
 /** Piece by piece into a buffer of the right size: zlib's own way ends in one copy that holds the event loop. */
 async function gunzipInPlace(body: Buffer, maxBytes: number): Promise<Buffer> {
-  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES, rejectGarbageAfterEnd: true });
+  const expectedBytes = Math.min(announcedLength(body), maxBytes);
+  // A byte beyond what is announced: zlib would else ask for more room to find the end.
+  const isOneStep = expectedBytes < MOST_CHUNK_BYTES;
+  const chunkSize = isOneStep ? Math.max(LEAST_CHUNK_BYTES, expectedBytes + 1) : CHUNK_BYTES;
+  const gunzip = createGunzip({ chunkSize, rejectGarbageAfterEnd: true });
   gunzip.end(body);
-  const sink = createSink(Math.min(announcedLength(body), maxBytes));
+  const sink = isOneStep ? createSink(undefined) : createSink(expectedBytes);
   for await (const chunk of gunzip) {
     if (!Buffer.isBuffer(chunk)) throw new TypeError("gunzip gives Buffers");
     if (sink.length + chunk.length > maxBytes) throw tooLarge(maxBytes);

@@ -50,6 +50,9 @@ class ChunkList implements Sink {
   }
 
   whole(): Buffer {
-    return Buffer.concat(this.#chunks, this.length);
+    const [first] = this.#chunks;
+    return first !== undefined && this.#chunks.length === 1
+      ? first
+      : Buffer.concat(this.#chunks, this.length);
   }
 }
