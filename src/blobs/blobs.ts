@@ -41,6 +41,8 @@ export interface BlobsOptions {
   readonly sharedDirectory?: string | undefined;
   /** By which one of many processes fetches what all want; undefined where this one is all there is. */
   readonly leases?: Leases | undefined;
+  /** What one process has stored, others get from elsewhere too (`Source.publish`), though they share no folder. */
+  readonly isPublished?: boolean;
   /** Budget of the finished files; the least recently used go when it is passed, down to nine tenths of it. */
   readonly maxBytes: number;
   /** Budget of what is kept in memory of small files; 0, or none given, for nothing. */
@@ -124,7 +126,7 @@ export class Blobs {
     const fill = new SharedFill({
       blake2b256: key.blake2b256,
       leases,
-      leaseKey: `file ${key.path}`,
+      leaseKey: this.#leaseKey(key),
       lead: (token, salvage) => this.#lead(key, source, token, salvage),
       publish: () => this.#publish(key, source),
       findFinished: () => this.find(key),
@@ -184,6 +186,11 @@ export class Blobs {
       onSurvived("files: sweep", this.#options.directory, error);
     }
     await this.#room.make();
+  }
+
+  /** Whom a fill serves: who cannot get at what another has fetched had better not wait for it. */
+  #leaseKey({ path }: BlobKey): string {
+    return this.#options.isPublished === true ? `file ${path}` : `file ${this.#folder.id} ${path}`;
   }
 
   #lead(key: BlobKey, source: Source, token: number | undefined, salvage: Salvage | undefined): Fill {

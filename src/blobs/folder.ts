@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, stat, unlink, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { EpochMs } from "../clock.ts";
@@ -35,6 +35,8 @@ export interface Listing {
  */
 export class Folder {
   readonly temporaries: Temporaries;
+  /** The same for all who share the folder, and for nobody else. */
+  readonly id: string;
   readonly #path: string;
 
   /** @throws Error (node:fs, node:sqlite) when it cannot be used */
@@ -42,6 +44,7 @@ export class Folder {
     this.#path = path;
     mkdirSync(path, { recursive: true });
     this.temporaries = openTemporaries(join(path, TEMPORARIES));
+    this.id = identify(join(path, "folder-id"), this.temporaries.newPath());
   }
 
   /** @returns undefined where there is no such file */
@@ -128,6 +131,20 @@ export class Folder {
 }
 
 const TEMPORARIES = "tmp";
+
+/** Whoever comes first names the folder. Linked, since a name that is just being written could be read as half of it. */
+function identify(file: string, temporary: string): string {
+  writeFileSync(temporary, randomUUID());
+  try {
+    linkSync(temporary, file);
+  } catch (error) {
+    const isNamed = error instanceof Error && "code" in error && error.code === "EEXIST";
+    if (!isNamed && !existsSync(file)) renameSync(temporary, file); // a file system without links
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  return readFileSync(file, "utf8");
+}
 
 async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
   try {

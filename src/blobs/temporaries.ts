@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, rmSync, statSync, unlinkSync } from "node:fs";
-import { readdir, unlink } from "node:fs/promises";
+import { mkdirSync, rmSync, statSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -71,15 +71,15 @@ async function sweep(directory: string, own: string): Promise<number> {
     if (id !== own && !removeIfDead(join(directory, name))) alive.add(id);
   }
   const left = names.filter((name) => name.endsWith(PART) && ![...alive].some((id) => name.startsWith(id)));
-  for (const name of left) await unlink(join(directory, name));
+  for (const name of left) await rm(join(directory, name), { force: true });
   return left.length;
 }
 
 function removeIfDead(file: string): boolean {
   const lock = tryLock(file);
   if (lock === undefined) return false;
-  // While the lock is held: nobody takes it for his own meanwhile.
-  unlinkSync(file);
+  // While the lock is held: nobody takes it for his own meanwhile. Another's sweep may have been first.
+  rmSync(file, { force: true });
   lock.close();
   return true;
 }

@@ -160,6 +160,7 @@ export function compose(
         directory: config.dataDirectory,
         sharedDirectory: config.filesDirectory,
         leases: fleet.isShared ? fleet.leases : undefined,
+        isPublished: config.s3 !== undefined,
         maxBytes: filesBudget(config),
         // A front that sends the files keeps them in the memory of its system.
         memoryBytes: filesFront === undefined ? memoryBytes * FILES_SHARE_OF_MEMORY : 0,

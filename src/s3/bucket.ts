@@ -22,6 +22,8 @@ export interface ObjectHead extends BlobFacts {
 // A client's first byte is due within 10 s (clients.md rule 26), and upstream may have to be asked after this.
 const HEAD_BUDGET_MS: Ms = 2_000;
 const BETWEEN_BYTES_MS: Ms = 5_000;
+// Of an object of which nothing is given before all of it is proved; upstream has the rest then.
+const PROVED_FIRST_WHOLE_MS: Ms = 5_000;
 
 // After trouble the bucket is left alone, so that not each miss waits for it: at first for so long, then twice.
 const FIRST_REST_MS: Ms = 1_000;
@@ -75,12 +77,13 @@ export class Bucket {
       startAt === 0
         ? { startAt: 0, totalBytes: answer.ContentLength }
         : readContentRange(answer.ContentRange);
-    const body = steadyBody(answer.Body, clock, BETWEEN_BYTES_MS);
     if (span === undefined) {
-      body.destroy();
+      answer.Body.destroy();
       return undefined;
     }
     const isProvedFirst = span.totalBytes !== undefined && span.totalBytes <= PROVED_FIRST_BYTES;
+    const wholeMs = isProvedFirst && startAt === 0 ? PROVED_FIRST_WHOLE_MS : undefined;
+    const body = steadyBody(answer.Body, clock, BETWEEN_BYTES_MS, wholeMs);
     return { kind: "stream", ...span, ...factsOf(answer), isProvedFirst, body };
   }
 

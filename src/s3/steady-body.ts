@@ -2,11 +2,19 @@ import { Readable } from "node:stream";
 import type { Clock, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 
-/** A body as a Source gives it: fails with UpstreamUnavailable where it breaks, or says nothing for so long. */
-export function steadyBody(body: Readable, clock: Clock, silenceMs: Ms): Readable {
+/**
+ * A body as a Source gives it: fails with UpstreamUnavailable where it breaks, says nothing for so long, or is not whole
+ * within `wholeMs`, if that is given.
+ */
+export function steadyBody(body: Readable, clock: Clock, silenceMs: Ms, wholeMs?: Ms): Readable {
   const steady = Readable.from(chunks(), { objectMode: false });
+  const slow = new UpstreamUnavailable("whole-timeout", "the bucket is slow");
+  const cancelWhole = wholeMs === undefined ? undefined : clock.after(wholeMs, () => void body.destroy(slow));
   // The generator may be waiting for a chunk that never comes.
-  steady.once("close", () => body.destroy());
+  steady.once("close", () => {
+    cancelWhole?.();
+    body.destroy();
+  });
   return steady;
 
   async function* chunks(): AsyncGenerator<unknown, void, undefined> {

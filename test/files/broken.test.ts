@@ -35,10 +35,12 @@ afterEach(async () => {
   await upstream.close();
 });
 
-/** Everything on disk but locks. */
+/** Everything on disk but locks and the folder's own name. */
 function filesOnDisk(): string[] {
   const all = readdirSync(join(cache.dataDirectory, "files"), { recursive: true, withFileTypes: true });
-  return all.filter((each) => each.isFile() && !each.name.endsWith(".lock")).map((each) => each.name);
+  return all
+    .filter((each) => each.isFile() && !/\.lock$|^folder-id$/.test(each.name))
+    .map((each) => each.name);
 }
 
 /** Moves time on through every wait between two tries. */

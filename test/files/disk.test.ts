@@ -69,7 +69,9 @@ afterEach(async () => {
 
 function namesBelow(...folders: string[]): string[] {
   const found = readdirSync(join(directory, "files", ...folders), { recursive: true, withFileTypes: true });
-  return found.filter((each) => each.isFile()).map((each) => join(each.parentPath, each.name));
+  return found
+    .filter((each) => each.isFile() && each.name !== "folder-id")
+    .map((each) => join(each.parentPath, each.name));
 }
 
 const parts = (): string[] => namesBelow("tmp").filter((name) => name.endsWith(".part"));

@@ -87,6 +87,7 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
     directory: dataDirectory,
     sharedDirectory: options.sharedDirectory,
     leases: options.leases,
+    isPublished: options.s3 !== undefined,
     maxBytes: options.maxBytes ?? 1024 * 1024 * 1024,
     clock,
     onSurvived,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
@@ -57,7 +57,7 @@ describe.skipIf(redisServer === undefined)("larders that share a Redis and a fol
   });
 
   it("ask upstream once for what all of their clients want at once", async () => {
-    const larders = await Promise.all(["a", "b", "c"].map(node));
+    const larders = await Promise.all(["a", "b", "c"].map((name) => node(name)));
     const clients = Array.from({ length: 30 }, (_, i) => download(larders[i % 3]!.url, path));
     for (const client of clients) expect(await client.done).toEqual(whole);
     expect(upstream.count(path)).toBe(1);
@@ -66,7 +66,7 @@ describe.skipIf(redisServer === undefined)("larders that share a Redis and a fol
   it.each(["SIGKILL", "SIGSTOP"] as const)(
     "go on without their clients noticing when the one that fetches gets a %s in the middle",
     async (signal) => {
-      const [a, b, c] = await Promise.all(["a", "b", "c"].map(node));
+      const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => node(name)));
       const gate = upstream.holdBody(path, 16 * MIB);
       const led = download(a!.url, path);
       await led.reached(16 * MIB);
@@ -80,6 +80,24 @@ describe.skipIf(redisServer === undefined)("larders that share a Redis and a fol
       expect(ranges).toEqual([undefined, expect.stringMatching(/^bytes=[1-9]\d*-$/)]);
     },
   );
+
+  it("sweep up what one left that was killed, and nothing of the living", async () => {
+    const [a, b] = [await node("a"), await node("b")];
+    const other = WHEEL.subarray(0, 4 * MIB);
+    const otherPath = await hashPath(other);
+    upstream.file(otherPath, other);
+    const gates = [path, otherPath].map((each) => upstream.holdBody(each, MIB));
+    const lost = download(a.url, path);
+    const lasting = download(b.url, otherPath);
+    await Promise.all([lost, lasting].map((client) => client.reached(MIB - 1)));
+    await a.end("SIGKILL");
+    await node("c");
+    const parts = (): string[] =>
+      readdirSync(join(folder, "files", "tmp")).filter((name) => name.endsWith(".part"));
+    await expect.poll(() => parts().length).toBe(1);
+    for (const gate of gates) gate.release();
+    expect((await lasting.done).complete).toBe(true);
+  });
 });
 
 describe("workers of one machine", () => {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync, utimesSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -54,7 +54,9 @@ async function put(length: number, seed = 1) {
 /** What lies in the folder besides locks: of finished files and their facts, and of temporaries. */
 function inFolder(): string[] {
   const all = readdirSync(folder, { recursive: true, withFileTypes: true });
-  return all.filter((each) => each.isFile() && !each.name.endsWith(".lock")).map((each) => each.name);
+  return all
+    .filter((each) => each.isFile() && !/\.lock$|^folder-id$/.test(each.name))
+    .map((each) => each.name);
 }
 
 describe("a file that several nodes want at once", () => {
@@ -122,6 +124,22 @@ describe("a file that several nodes want at once", () => {
     expect(upstream.requests.map((each) => each.headers.range)).toEqual([undefined, `bytes=${3 * MIB}-`]);
   });
 
+  it("is not waited for by a node that shares leases and no folder", async () => {
+    // A clock that stands still: nobody's patience comes to an end.
+    const clock = new TestClock(Date.now());
+    const table = new LeaseTable(clock);
+    const own = (name: string) =>
+      node(name, { clock, leases: table.leases(name), sharedDirectory: join(folder, name) });
+    const caches = [await own("a"), await own("b")];
+    const { path, whole } = await put(4 * MIB);
+    const gate = upstream.holdBody(path, MIB);
+    const clients = caches.map((cache) => download(cache.url, path));
+    await Promise.all(clients.map((client) => client.reached(MIB - 1)));
+    gate.release();
+    for (const client of clients) expect(await client.done).toEqual(whole);
+    expect(upstream.count(path)).toBe(2);
+  });
+
   it("breaks for the followers too where the bytes are wrong, and is stored nowhere", async () => {
     const caches = await nodes("a", "b");
     const { path, bytes, whole } = await put(2 * MIB);
@@ -138,9 +156,10 @@ describe("a leader that stands still", () => {
   it("without an answer is not waited for longer than some seconds", async () => {
     const stuck = leases.leases("elsewhere");
     const { path, whole } = await put(MIB);
-    const lease = await stuck.acquire(`file ${path}`, 60_000);
-    expect(lease.kind).toBe("held");
     const b = await node("b");
+    const id = readFileSync(join(folder, "folder-id"), "utf8");
+    const lease = await stuck.acquire(`file ${id} ${path}`, 60_000);
+    expect(lease.kind).toBe("held");
     expect(await download(b.url, path).done).toEqual(whole);
     expect(upstream.count(path)).toBe(1);
   });
