@@ -12,6 +12,9 @@ export interface Coherence {
   readonly everyMs: Ms;
 }
 
+// Each further one takes another node that stores something of the group in the very same milliseconds.
+const PURGE_TRIES = 5;
+
 /** Memory above the store, as one place to look. The store never fails here: its guard makes a broken one a cold one. */
 export class Tiers {
   readonly #memory: Memory;
@@ -69,9 +72,16 @@ export class Tiers {
   async purge(group: string, at: EpochMs): Promise<void> {
     this.forget(group, at);
     await this.#store.remove(group);
-    const written = await this.#store.write({ group, head: { ...NO_HEAD, invalidatedAt: at }, basis: 0 });
-    if (written === "failed")
-      throw new StoreUnavailable(`${group}: removed, but the purge could not be noted`);
+    // Refused where another node has stored an answer since: then its head takes the note.
+    let head = NO_HEAD;
+    for (let tries = 0; tries < PURGE_TRIES; tries += 1) {
+      const invalidated = { ...head, invalidatedAt: Math.max(head.invalidatedAt, at) };
+      const written = await this.#store.write({ group, head: invalidated, basis: head.generation });
+      if (written === "written") return;
+      if (written === "failed") break;
+      head = (await this.#store.read(group, "")).head ?? NO_HEAD;
+    }
+    throw new StoreUnavailable(`${group}: removed, but the purge could not be noted`);
   }
 
   /** Takes what memory holds of a group for superseded as of this instant. */
