@@ -20,7 +20,7 @@ export function openFleet(
 ): Fleet {
   const limits = limitsOf(config);
   const alone = aloneFleet(limits, clock);
-  const machine = seat === undefined ? alone : workerFleet(seat, alone);
+  const machine = seat === undefined ? alone : workerFleet(seat, clock, alone);
   if (config.redis === undefined) return machine;
   return redisFleet({
     target: config.redis,

@@ -49,6 +49,12 @@ export interface Manners {
   state(): MannersState;
 }
 
+/**
+ * Who died, or was never told that he may go, has his place freed after so long; who lives puts that off three times in
+ * it. Where several processes keep their manners together.
+ */
+export const PLACE_MS: Ms = 15_000;
+
 /** For a 429 that does not say how long. */
 const UNSAID_REST_MS: Ms = 5_000;
 /** `Retry-After: 0` on a 429 still means that it was too much. */

@@ -1,16 +1,16 @@
-import type { Clock } from "../clock.ts";
+import type { Clock, EpochMs } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { Switchboard } from "../workers/switchboard.ts";
 import { mannersTables } from "./alone.ts";
 import { LeaseTable } from "./lease-table.ts";
 import type { Lease } from "./leases.ts";
-import type { MannersLimits, Pass } from "./manners.ts";
-import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, RELEASE, RENEW } from "./worker-ops.ts";
+import { type MannersLimits, type Pass, PLACE_MS } from "./manners.ts";
+import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, RELEASE, RENEW, STAY } from "./worker-ops.ts";
 
 /** What one worker holds: freed when it ends, however that was. */
 interface Holdings {
   readonly leases: Map<number, Lease>;
-  readonly passes: Map<number, Pass>;
+  readonly passes: Map<number, { readonly pass: Pass; seenAt: EpochMs }>;
 }
 
 /** The primary's part of a fleet of workers: it keeps their leases and their manners. News it only passes on. */
@@ -28,10 +28,30 @@ export function answerFleet(
   const of = (worker: number): Holdings => {
     const held = holdings.get(worker) ?? {
       leases: new Map<number, Lease>(),
-      passes: new Map<number, Pass>(),
+      passes: new Map<number, { readonly pass: Pass; seenAt: EpochMs }>(),
     };
     holdings.set(worker, held);
     return held;
+  };
+
+  // A worker that had stopped waiting when its leave came does not know that it has a place.
+  let isWatching = false;
+  const watch = (): void => {
+    if (isWatching) return;
+    isWatching = true;
+    clock.after(PLACE_MS / 3, () => {
+      isWatching = false;
+      let left = 0;
+      for (const { passes: held } of holdings.values()) {
+        for (const [id, { pass, seenAt }] of held) {
+          if (clock.now() - seenAt < PLACE_MS) continue;
+          pass.end({ kind: "neither" });
+          held.delete(id);
+        }
+        left += held.size;
+      }
+      if (left > 0) watch();
+    });
   };
 
   desk.answer(ACQUIRE, async ({ key, lengthMs }, worker) => {
@@ -52,7 +72,8 @@ export function answerFleet(
     try {
       const pass = await manners[upstream].manners(String(worker)).enter(patienceMs);
       passes += 1;
-      of(worker).passes.set(passes, pass);
+      of(worker).passes.set(passes, { pass, seenAt: clock.now() });
+      watch();
       return { state: manners[upstream].state(), pass: passes };
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable)) throw error;
@@ -63,8 +84,14 @@ export function answerFleet(
   });
   desk.hear(LEAVE, ({ pass, end }, worker) => {
     const { passes: held } = of(worker);
-    held.get(pass)?.end(end);
+    held.get(pass)?.pass.end(end);
     held.delete(pass);
+  });
+  desk.hear(STAY, ({ passes: staying }, worker) => {
+    for (const pass of staying) {
+      const held = of(worker).passes.get(pass);
+      if (held !== undefined) held.seenAt = clock.now();
+    }
   });
   switchboard.onGone((worker) => {
     table.drop(String(worker));

@@ -6,14 +6,12 @@ import {
   type MannersState,
   type Pass,
   type PassEnd,
+  PLACE_MS,
   restMs,
 } from "./manners.ts";
 import { leftMs } from "./manners-rules.ts";
 import { busy, refusalOf } from "./manners-table.ts";
 import type { RedisLink } from "./redis-link.ts";
-
-// A node that dies has its places freed after so long; one that lives puts that off three times in it.
-const PLACE_MS: Ms = 15_000;
 
 /** What Redis knows of rest and breaker, as of the last time that this node asked. */
 interface Known {

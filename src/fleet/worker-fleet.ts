@@ -1,11 +1,11 @@
-import type { Ms } from "../clock.ts";
+import type { Clock, Ms } from "../clock.ts";
 import { NoReply, UpstreamUnavailable } from "../errors.ts";
 import type { Seat } from "../workers/seat.ts";
 import type { Fleet, UpstreamName } from "./fleet.ts";
 import type { Lease, Leases } from "./leases.ts";
-import type { Manners, MannersState, PassEnd } from "./manners.ts";
+import { type Manners, type MannersState, type Pass, PLACE_MS } from "./manners.ts";
 import type { News } from "./news.ts";
-import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, NEWS, RELEASE, RENEW } from "./worker-ops.ts";
+import { ACQUIRE, ENDED, ENTER, LEAVE, NEWS, RELEASE, RENEW, STAY } from "./worker-ops.ts";
 
 // The primary does little and answers at once; one that does not is being killed, and so is this worker.
 const PRIMARY_PATIENCE_MS: Ms = 2_000;
@@ -14,12 +14,12 @@ const PRIMARY_PATIENCE_MS: Ms = 2_000;
  * The fleet of one machine's workers, as one of them sees it: their primary keeps what they share.
  * @param alone what a worker does while the primary does not answer: it is about to end then
  */
-export function workerFleet({ line, desk }: Pick<Seat, "line" | "desk">, alone: Fleet): Fleet {
+export function workerFleet({ line, desk }: Pick<Seat, "line" | "desk">, clock: Clock, alone: Fleet): Fleet {
   return {
     isShared: true,
     leases: leasesOf(line, alone.leases),
     news: newsOf(line, desk),
-    manners: (upstream) => mannersOf(line, upstream, alone.manners(upstream)),
+    manners: (upstream) => mannersOf(line, upstream, clock, alone.manners(upstream)),
     close: () => Promise.resolve(),
   };
 }
@@ -59,32 +59,43 @@ function newsOf(line: Seat["line"], desk: Seat["desk"]): News {
   };
 }
 
-function mannersOf(line: Seat["line"], upstream: UpstreamName, alone: Manners): Manners {
+function mannersOf(line: Seat["line"], upstream: UpstreamName, clock: Clock, alone: Manners): Manners {
   let state: MannersState = alone.state();
+  const underWay = new Set<number>();
+  let isStaying = false;
+  const stay = (): void => {
+    if (isStaying) return;
+    isStaying = true;
+    clock.after(PLACE_MS / 3, () => {
+      isStaying = false;
+      if (underWay.size === 0) return;
+      line.tell(STAY, { passes: [...underWay] });
+      stay();
+    });
+  };
+  const passOf = (pass: number): Pass => {
+    underWay.add(pass);
+    stay();
+    return {
+      end: (end) => {
+        if (underWay.delete(pass)) line.tell(LEAVE, { upstream, pass, end });
+      },
+    };
+  };
   return {
     enter: async (patienceMs) => {
       const asked = line.call(ENTER, { upstream, patienceMs }, patienceMs + PRIMARY_PATIENCE_MS);
       const entered = await answered(asked);
-      if (entered === undefined) return await alone.enter(patienceMs);
+      if (entered?.pass !== undefined) {
+        ({ state } = entered);
+        return passOf(entered.pass);
+      }
+      if (entered?.refused === undefined) return await alone.enter(patienceMs);
       ({ state } = entered);
-      return { end: passOf(line, upstream, entered) };
+      const { failure, message, retryAfterMs } = entered.refused;
+      throw new UpstreamUnavailable(failure, message, { retryAfterMs });
     },
     state: () => state,
-  };
-}
-
-/** @throws UpstreamUnavailable when there is no leave */
-function passOf(
-  line: Seat["line"],
-  upstream: UpstreamName,
-  { pass, refused }: Entered,
-): (end: PassEnd) => void {
-  if (refused !== undefined) {
-    const { failure, message, retryAfterMs } = refused;
-    throw new UpstreamUnavailable(failure, message, { retryAfterMs });
-  }
-  return (end) => {
-    if (pass !== undefined) line.tell(LEAVE, { upstream, pass, end });
   };
 }
 

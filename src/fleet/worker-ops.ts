@@ -39,4 +39,7 @@ export const LEAVE = op<{ readonly upstream: UpstreamName; readonly pass: number
   "fleet: leave",
 );
 
+/** What is still under way: a place that is not spoken for becomes free. */
+export const STAY = op<{ readonly passes: readonly number[] }>("fleet: stay");
+
 export const NEWS = op<NewsItem>("fleet: news");
