@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { fetchRaw } from "../support/client.ts";
 import { type LarderProcess, startProcess } from "../support/process.ts";
@@ -73,5 +76,45 @@ describe.skipIf(redisServer === undefined)("larders over one Redis that follow t
     await expect.poll(leaders, SOON).toBe(1);
     upstream.project("demo", { serial: 12 });
     await expect.poll(() => serialOf(other), SOON).toBe("12");
+  });
+});
+
+describe("workers that follow the change feed", () => {
+  it("have one who asks, and all serve what it has learnt; another goes on when it is killed", async () => {
+    const upstream = await startUpstream();
+    upstream.project("demo", { serial: 10 });
+    const data = mkdtempSync(join(tmpdir(), "larder-feed-"));
+    const larder = await startProcess({
+      LARDER_UPSTREAM: upstream.url,
+      LARDER_FILES: "upstream",
+      LARDER_DATA: data,
+      LARDER_FEED: "changelog",
+      LARDER_FEED_INTERVAL: "1s",
+      LARDER_WORKERS: "2",
+    });
+    /** The serials that so many answers have, each over a connection of its own. */
+    const serials = async (): Promise<unknown[]> => {
+      const answers = Array.from({ length: 8 }, () =>
+        fetchRaw(larder.url, DEMO, { headers: { connection: "close" } }),
+      );
+      return [...new Set((await Promise.all(answers)).map(({ headers }) => headers["x-pypi-last-serial"]))];
+    };
+    try {
+      await upstream.arrived(3, "/pypi");
+      expect(await serials()).toEqual(["10"]);
+      upstream.project("demo", { serial: 11 });
+      await expect.poll(serials, SOON).toEqual(["11"]);
+      const leading = larder.log().filter(({ msg }) => String(msg).includes("follow"));
+      expect(new Set(leading.map(({ worker }) => worker)).size).toBe(1);
+      const leader = leading[0]?.["pid"];
+      if (typeof leader !== "number") throw new Error("nobody leads");
+      process.kill(leader, "SIGKILL");
+      upstream.project("demo", { serial: 12 });
+      await expect.poll(serials, SOON).toEqual(["12"]);
+    } finally {
+      await larder.end("SIGKILL");
+      await upstream.close();
+      rmSync(data, { recursive: true, force: true });
+    }
   });
 });
