@@ -14,7 +14,10 @@ COPY src ./src
 RUN mkdir /data && chown node:node /data
 VOLUME /data
 
+# Two arenas: glibc gives each of libuv's threads one of its own, and what they free stays with them (a quarter of the
+# process' memory under a mixed load).
 ENV NODE_ENV=production \
+    MALLOC_ARENA_MAX=2 \
     LARDER_DATA=/data
 
 USER node

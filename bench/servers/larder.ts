@@ -10,6 +10,9 @@ const LIFETIMES = { LARDER_FRESH: "24h", LARDER_OWN_CHECK: "24h", LARDER_NEGATIV
 /** No other server here spares upstream; a bound on requests a second would be all that cold rows show. */
 const UNBOUNDED = { LARDER_UPSTREAM_RATE: "unlimited" };
 
+/** As in the script `start` of package.json. */
+const ALLOCATOR = { MALLOC_ARENA_MAX: "2" };
+
 /** How a larder is started. */
 export interface LarderOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -40,6 +43,7 @@ export async function startLarder(
       LARDER_FILES_UPSTREAM: origin,
       LARDER_DATA: `${directory}/data`,
       LARDER_LOG_FORMAT: "json",
+      ...ALLOCATOR,
       ...LIFETIMES,
       ...UNBOUNDED,
       ...env,
