@@ -14,7 +14,7 @@ COPY src ./src
 RUN mkdir /data && chown node:node /data
 VOLUME /data
 
-# Two arenas: glibc gives each of libuv's threads one of its own, and what they free stays with them (a quarter of the
+# Two arenas: glibc gives each of libuv's threads one of its own, and what they free stays with them (a fifth of the
 # process' memory under a mixed load).
 ENV NODE_ENV=production \
     MALLOC_ARENA_MAX=2 \

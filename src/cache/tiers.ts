@@ -2,6 +2,7 @@ import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
 import { advanceHead } from "../store/change-rules.ts";
 import type { Awaitable, Change, Entry, Found, Head, Store, Written } from "../store/store.ts";
+import { owned } from "../store/owned.ts";
 import { isIntact } from "./intact.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
 import { NO_HEAD } from "./settle.ts";
@@ -160,8 +161,9 @@ export class Tiers {
 
   async #readBody(held: Held): Promise<Buffer | undefined> {
     const { entry } = held;
-    const body = await this.#store.readBody(entry);
-    if (body !== undefined && (await isIntact(body, entry.digest))) {
+    const read = await this.#store.readBody(entry);
+    if (read !== undefined && (await isIntact(read, entry.digest))) {
+      const body = owned(read);
       this.#memory.keepBody(held, body);
       return body;
     }

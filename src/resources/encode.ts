@@ -1,5 +1,6 @@
 import { promisify } from "node:util";
 import { constants, gzip, gzipSync, zstdCompress, zstdCompressSync } from "node:zlib";
+import { owned } from "../store/owned.ts";
 import type { Awaitable } from "../store/store.ts";
 
 // Below this a thread costs more than the work.
@@ -18,25 +19,14 @@ const gzipLater: (body: Buffer, options: { level: number; chunkSize: number }) =
 const zstdLater: (body: Buffer, options: typeof ZSTD & { chunkSize: number }) => Promise<Buffer> =
   promisify(zstdCompress);
 
-/**
- * The same bytes in memory of just their size: zlib gives a piece of a buffer of 16 KiB, all of which stays for as long as
- * the piece is kept.
- */
-function trimmed(bytes: Buffer): Buffer {
-  if (bytes.buffer.byteLength <= bytes.length + bytes.length / 8) return bytes;
-  const exact = Buffer.allocUnsafeSlow(bytes.length);
-  bytes.copy(exact);
-  return exact;
-}
-
 /** Encodes a body: small ones at once, large ones off the event loop. Same bytes in, same bytes out. */
 export function encode(body: Buffer, coding: "gzip" | "identity" | "zstd"): Awaitable<Buffer> {
   if (coding === "identity") return body;
   const atOnce = body.length <= AT_ONCE_BYTES;
-  if (atOnce) return trimmed(coding === "gzip" ? gzipSync(body, GZIP) : zstdCompressSync(body, ZSTD));
+  if (atOnce) return owned(coding === "gzip" ? gzipSync(body, GZIP) : zstdCompressSync(body, ZSTD));
   // PyPI's documents shrink to a fifth and less: mostly one step.
   const chunkSize = Math.min(MOST_CHUNK_BYTES, Math.ceil(body.length / 4));
   return (
     coding === "gzip" ? gzipLater(body, { ...GZIP, chunkSize }) : zstdLater(body, { ...ZSTD, chunkSize })
-  ).then(trimmed);
+  ).then(owned);
 }

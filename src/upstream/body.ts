@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Readable } from "node:stream";
 import { UpstreamUnavailable } from "../errors.ts";
+import { owned } from "../store/owned.ts";
 import { createSink } from "./sink.ts";
 
 /** A body read whole, as sent, with what was computed of it on the way. */
@@ -36,7 +37,8 @@ export async function collectBody(
     sink.add(chunk);
   }
   const checksum = md5.digest("base64").replace(/=+$/, "");
-  return { bytes: sink.whole(), md5: checksum, sha256: sha256.digest("hex") };
+  // It may be kept for long.
+  return { bytes: owned(sink.whole()), md5: checksum, sha256: sha256.digest("hex") };
 }
 
 function refuse(body: Readable, maxBytes: number): UpstreamUnavailable {
