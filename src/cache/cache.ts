@@ -122,6 +122,13 @@ export class Cache {
     return this.#decide(resource, ask, found);
   }
 
+  /** The same where memory can answer; else undefined, and nothing has been asked for. */
+  ready(resource: Resource, ask: Ask): Answer | undefined {
+    const found = this.#tiers.find(resource.group, resource.name);
+    if (found === undefined || !this.#tiers.isCoherent(found)) return undefined;
+    return this.#reused(resource, ask, found);
+  }
+
   /**
    * The stored body of an answer.
    * @returns undefined when it is gone: fetch again with `lostDigest`
@@ -184,6 +191,11 @@ export class Cache {
   }
 
   #decide(resource: Resource, ask: Ask, found: HeldWithHead): Awaitable<Answer> {
+    return this.#reused(resource, ask, found) ?? this.#forward(resource, ask, found);
+  }
+
+  /** What is held, where it may be served without waiting for upstream. */
+  #reused(resource: Resource, ask: Ask, found: HeldWithHead): Answer | undefined {
     const now = this.#options.clock.now();
     const lifetimes = this.#lifetimesOf(resource);
     const { entry } = found.held;
@@ -199,7 +211,7 @@ export class Cache {
     if (this.#wasAskedInVain(resource, now) && this.#mayServeStale(resource, found)) {
       return this.#hit(resource, found, "asked-in-vain");
     }
-    return this.#forward(resource, ask, found);
+    return undefined;
   }
 
   #hit(resource: Resource, found: HeldWithHead, detail?: string): Answer {

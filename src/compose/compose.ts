@@ -20,6 +20,7 @@ import type { Readiness } from "../routes/ops.ts";
 import { redirectLegacy } from "../routes/legacy-files.ts";
 import { type PublicBaseOptions, publicPrefix } from "../routes/public-base.ts";
 import { createServer } from "../routes/server.ts";
+import { Repeats } from "../routes/repeats.ts";
 import { Shortcuts } from "../routes/shortcuts.ts";
 import type { GuardedStore } from "../store/guarded.ts";
 import type { OnSurvived } from "../store/survived.ts";
@@ -249,6 +250,7 @@ export function compose(
   const server = createServer({
     fetch: app.fetch,
     shortcuts,
+    repeats: new Repeats({ ...pointing, ...publicBase }),
     prefix: publicPrefix(config.publicUrl),
     takesPurge: mayPurge,
     refusalOf: (path) => refusalOf(path, config.upstreamUrl),

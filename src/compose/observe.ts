@@ -2,10 +2,10 @@ import { cacheStatusWord } from "../cache/cache-status.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { Log } from "../ops/log.ts";
 import type { Metrics } from "../ops/metrics.ts";
-import type { Exchange } from "../routes/exchange.ts";
+import type { DoneExchange } from "../routes/exchange.ts";
 
 /** The end of a request: one log line and its metrics, from one value. */
-export function observe({ incoming, outgoing }: Exchange, metrics: Metrics, log: Log): void {
+export function observe({ incoming, outgoing }: DoneExchange, metrics: Metrics, log: Log): void {
   const { route, cacheStatus } = outgoing.outcome;
   const cache = cacheStatusWord(cacheStatus);
   const durationMs = performance.now() - outgoing.startedAtMs;

@@ -6,7 +6,7 @@ import type { Metadata } from "../resources/metadata.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import { type DocumentServing, sendNotFound, sendUnavailable, serveDocument } from "./documents.ts";
 import type { Surface } from "./document-fields.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, Serve } from "./exchange.ts";
 import { send } from "./send.ts";
 
 export interface BesideOptions extends DocumentServing {
@@ -24,19 +24,21 @@ const METADATA: Surface = {
 };
 
 /** What is kept beside a distribution: its core metadata (PEP 658), proved; signatures, as upstream has them. */
-export async function serveBeside(
-  exchange: Exchange,
-  path: HashPath,
-  options: BesideOptions,
-): Promise<Response> {
-  const coding = offerCodings(exchange.incoming.headers["accept-encoding"], false);
-  try {
-    const resource = options.metadata.resource(path);
-    return await serveDocument(exchange, METADATA, resource, { coding, filesBase: undefined }, options);
-  } catch (error) {
-    if (!(error instanceof Unannounced)) throw error;
-    return await servePassedThrough(exchange, path, options);
-  }
+export function serveBeside({ incoming }: Exchange, path: HashPath, options: BesideOptions): Serve {
+  const coding = offerCodings(incoming.headers["accept-encoding"], false);
+  const resource = options.metadata.resource(path);
+  const { ready, later } = serveDocument(METADATA, resource, { coding, filesBase: undefined }, options);
+  return {
+    ready,
+    later: async (exchange) => {
+      try {
+        return await later(exchange);
+      } catch (error) {
+        if (!(error instanceof Unannounced)) throw error;
+        return await servePassedThrough(exchange, path, options);
+      }
+    },
+  };
 }
 
 async function servePassedThrough(

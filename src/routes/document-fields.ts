@@ -2,7 +2,7 @@ import type { Answer } from "../cache/cache.ts";
 import { ageMs } from "../cache/freshness.ts";
 import type { Representation } from "../cache/memory.ts";
 import type { Clock } from "../clock.ts";
-import type { Exchange } from "./exchange.ts";
+import type { PlainExchange } from "./exchange.ts";
 
 /** What the surfaces of PyPI differ in, beside their documents. */
 export interface Surface {
@@ -19,7 +19,7 @@ export interface Surface {
 
 /** The fields of a 200. */
 export function fieldsOfWhole(
-  exchange: Exchange,
+  exchange: PlainExchange,
   surface: Surface,
   answer: Answer,
   representation: Representation,

@@ -8,7 +8,8 @@ import { SERIAL_FIELD } from "../pypi/answers.ts";
 import type { Representations, Wanted } from "../resources/representations.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
 import { ageSeconds, freshnessFields, fieldsOfWhole, type Surface } from "./document-fields.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, PlainExchange, Serve } from "./exchange.ts";
+import type { Head } from "./head.ts";
 import { HeadsOfHits } from "./heads-of-hits.ts";
 import { retryAfter } from "./retry-after.ts";
 import { renderHead, send, sendRendered } from "./send.ts";
@@ -20,45 +21,44 @@ export interface DocumentServing {
 }
 
 /**
- * One request for a document, from the cache's answer to the bytes that go out. Without a promise where memory has both
- * the answer and what is to be sent of it.
+ * Requests for a document in one of its representations, from the cache's answer to the bytes that go out. Ready where
+ * memory has both the answer and what is to be sent of it.
  */
 export function serveDocument(
-  exchange: Exchange,
   surface: Surface,
   resource: Resource,
   wanted: Wanted,
   serving: DocumentServing,
-): Response | Promise<Response> {
-  const { headers } = exchange.incoming;
-  const noCache = surface.cacheControl === undefined && asksNoCache(headers["cache-control"], headers.pragma);
-  const ask = noCache ? NO_CACHE : ANY_FRESH;
-  const answer = serving.cache.fetch(resource, ask);
-  const ready = answer instanceof Promise ? undefined : sendReady(exchange, surface, answer, wanted, serving);
-  return ready ?? serveLater(exchange, surface, { resource, wanted, ask, first: answer }, serving);
-}
-
-/** A request for a document that is not answered yet. */
-interface Waiting {
-  readonly resource: Resource;
-  readonly wanted: Wanted;
-  readonly ask: Ask;
-  readonly first: Answer | Promise<Answer>;
+): Serve {
+  return {
+    ready: (exchange) => {
+      const answer = serving.cache.ready(resource, askOf(exchange, surface));
+      return answer && sendReady(exchange, surface, answer, wanted, serving);
+    },
+    later: (exchange) => serveLater(exchange, surface, resource, wanted, serving),
+  };
 }
 
 const ANY_FRESH: Ask = { noCache: false };
 const NO_CACHE: Ask = { noCache: true };
 
+function askOf({ incoming: { headers } }: PlainExchange, { cacheControl }: Surface): Ask {
+  const noCache = cacheControl === undefined && asksNoCache(headers["cache-control"], headers.pragma);
+  return noCache ? NO_CACHE : ANY_FRESH;
+}
+
 async function serveLater(
   exchange: Exchange,
   surface: Surface,
-  { resource, wanted, ask, first }: Waiting,
+  resource: Resource,
+  wanted: Wanted,
   serving: DocumentServing,
 ): Promise<Response> {
-  for (let next = first; ;) {
+  const ask = askOf(exchange, surface);
+  for (let lostDigest: string | undefined; ;) {
     let answer: Answer;
     try {
-      answer = await next;
+      answer = await serving.cache.fetch(resource, lostDigest === undefined ? ask : { ...ask, lostDigest });
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       return sendUnavailable(exchange, surface, resource.group, error.cause, error.status);
@@ -69,13 +69,13 @@ async function serveLater(
     const representation = await serving.representations.get(held, wanted);
     if (representation !== undefined) return sendWhole(exchange, surface, answer, representation, serving);
     // The store has the entry but no longer its body (evicted, or a disk that lost it): that is a miss.
-    next = serving.cache.fetch(resource, { ...ask, lostDigest: held.entry.digest });
+    lostDigest = held.entry.digest;
   }
 }
 
 /** Sends what needs nothing to be made: a 404, a 304, or a representation that is kept. */
 function sendReady(
-  exchange: Exchange,
+  exchange: PlainExchange,
   surface: Surface,
   answer: Answer,
   wanted: Wanted,
@@ -93,13 +93,13 @@ function sendReady(
 }
 
 /** RFC 9110 §13.2.1: preconditions are for methods that select a representation. */
-export function mayBeConditional({ incoming }: Exchange): boolean {
+export function mayBeConditional({ incoming }: PlainExchange): boolean {
   return incoming.method === "GET" || incoming.method === "HEAD";
 }
 
 /** The surface's own 404, for what upstream need not be asked about. */
 export function sendNotFound(
-  exchange: Exchange,
+  exchange: PlainExchange,
   surface: Surface,
   cacheStatus: CacheStatus = LOCAL,
 ): Response {
@@ -113,7 +113,7 @@ const notModifieds = new HeadsOfHits();
 const absents = new HeadsOfHits();
 
 function sendWhole(
-  exchange: Exchange,
+  exchange: PlainExchange,
   surface: Surface,
   answer: Answer,
   representation: Representation,
@@ -121,7 +121,7 @@ function sendWhole(
 ): Response {
   const { body } = representation;
   const reply = { status: 200, body, cacheStatus: answer.status, date: answer.held.entry.date };
-  const render = (): string[] =>
+  const render = (): Head =>
     renderHead({ ...reply, fields: fieldsOfWhole(exchange, surface, answer, representation, clock) });
   const isOptions = exchange.incoming.method === "OPTIONS";
   const head = isOptions ? render() : wholes.head(representation, surface, answer, clock, render);
@@ -130,7 +130,7 @@ function sendWhole(
 
 /** A 304 (RFC 9110 §15.4.5), with all that clients take from one. */
 export function sendNotModified(
-  exchange: Exchange,
+  exchange: PlainExchange,
   surface: Surface,
   answer: Answer,
   etag: string,
@@ -138,7 +138,7 @@ export function sendNotModified(
 ): Response {
   const { entry } = answer.held;
   const reply = { status: 304, body: undefined, cacheStatus: answer.status, date: entry.date };
-  const render = (): string[] => {
+  const render = (): Head => {
     const serial = entry.generation > 0 ? [SERIAL_FIELD, String(entry.generation)] : [];
     const validators = ["ETag", etag, "Vary", surface.vary, ...serial, ...surface.fields];
     return renderHead({
@@ -152,7 +152,7 @@ export function sendNotModified(
 
 /** Upstream's 404 or 410. */
 export function sendAbsent(
-  exchange: Exchange,
+  exchange: PlainExchange,
   surface: Surface,
   answer: Answer,
   serving: DocumentServing,
@@ -160,7 +160,7 @@ export function sendAbsent(
   const { entry } = answer.held;
   const { contentType, body } = surface.notFound;
   const reply = { status: entry.status, body, cacheStatus: answer.status, date: entry.date };
-  const render = (): string[] => {
+  const render = (): Head => {
     const age = String(ageSeconds(answer, serving.clock));
     return renderHead({ ...reply, fields: ["Content-Type", contentType, ...surface.fields, "Age", age] });
   };
@@ -170,7 +170,7 @@ export function sendAbsent(
 
 /** Upstream's trouble and nothing held: never a 404, never a 504 (clients.md rules 5 and 6). */
 export function sendUnavailable(
-  exchange: Exchange,
+  exchange: PlainExchange,
   surface: Surface,
   what: string,
   failure: UpstreamUnavailable,

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from "node:http";
 import { LOCAL, missed } from "../cache/cache-status.ts";
 import type { Clock } from "../clock.ts";
 import type { UpstreamUnavailable } from "../errors.ts";
@@ -6,7 +5,7 @@ import type { HashPath } from "../pypi/file-path.ts";
 import { FILE_MAX_AGE_SECONDS, fileEtag, type FileHead, type FoundFile } from "../resources/files.ts";
 import { type RangeSelection, contentRange, isSameRepresentation, selectRange } from "./byte-ranges.ts";
 import { isModifiedSince, isNoneMatch } from "./conditional.ts";
-import type { Exchange } from "./exchange.ts";
+import type { PlainExchange, RequestHead } from "./exchange.ts";
 import { type Multipart, multipart } from "./multipart.ts";
 import { retryAfter } from "./retry-after.ts";
 import { send } from "./send.ts";
@@ -22,7 +21,7 @@ export type Sendable = Exclude<RangeSelection, { kind: "unsatisfiable" }>;
 
 /** What of a file a request is answered with, by its conditions and its Range. */
 export function select(
-  { incoming }: Exchange,
+  { incoming }: PlainExchange,
   path: HashPath,
   { bytes, lastModified }: FileHead,
 ): RangeSelection | { readonly kind: "not-modified" } {
@@ -38,14 +37,14 @@ export function select(
   return selectRange(mayRange ? headers.range : undefined, bytes);
 }
 
-function ifRangeOf({ headers }: IncomingMessage): string | undefined {
+function ifRangeOf({ headers }: RequestHead): string | undefined {
   const value = headers["if-range"];
   return Array.isArray(value) ? value[0] : value;
 }
 
 /** A 200 or 206, all but its bytes. */
 export function replyOf(
-  { incoming }: Exchange,
+  { incoming }: PlainExchange,
   path: HashPath,
   { head, status: cacheStatus }: File,
   selection: Sendable,
@@ -84,7 +83,7 @@ function bodyOf(selection: Sendable, path: HashPath, { bytes, contentType }: Fil
 
 /** A 304; with what is known of the file, where that had to be looked up. */
 export function sendNotModified(
-  exchange: Exchange,
+  exchange: PlainExchange,
   path: HashPath,
   file: File | undefined,
   clock: Clock,
@@ -102,7 +101,7 @@ export function sendNotModified(
 }
 
 /** RFC 9110 §15.5.17. */
-export function sendUnsatisfiable(exchange: Exchange, { head, status }: File): Response {
+export function sendUnsatisfiable(exchange: PlainExchange, { head, status }: File): Response {
   return send(exchange, ROUTE, {
     status: 416,
     fields: ["Content-Range", `bytes */${head.bytes}`, "Accept-Ranges", "bytes", ...TEXT, ...CORS_FIELDS],
@@ -113,7 +112,7 @@ export function sendUnsatisfiable(exchange: Exchange, { head, status }: File): R
 
 /** All clients follow it (clients.md §2). Nobody may keep it: it holds for a minute. */
 export function sendElsewhere(
-  exchange: Exchange,
+  exchange: PlainExchange,
   found: FoundFile & { readonly kind: "elsewhere" },
 ): Response {
   return send(exchange, ROUTE, {
@@ -125,7 +124,7 @@ export function sendElsewhere(
 }
 
 /** Upstream's own 404 is XML of its storage; nobody reads it. */
-export function sendAbsent(exchange: Exchange, found?: FoundFile): Response {
+export function sendAbsent(exchange: PlainExchange, found?: FoundFile): Response {
   return send(exchange, ROUTE, {
     status: 404,
     fields: [...TEXT, ...CORS_FIELDS],
@@ -135,7 +134,7 @@ export function sendAbsent(exchange: Exchange, found?: FoundFile): Response {
 }
 
 /** Never a 404, never a 504 (clients.md rules 5 and 6). */
-export function sendUnavailable(exchange: Exchange, error: UpstreamUnavailable): Response {
+export function sendUnavailable(exchange: PlainExchange, error: UpstreamUnavailable): Response {
   const text = `503 Service Unavailable: the file is not held, and upstream has no answer: ${error.failure}\n`;
   return send(exchange, ROUTE, {
     status: 503,
@@ -146,7 +145,7 @@ export function sendUnavailable(exchange: Exchange, error: UpstreamUnavailable):
 }
 
 /** facts/pypi.md §3. */
-export function sendPreflight(exchange: Exchange): Response {
+export function sendPreflight(exchange: PlainExchange): Response {
   return send(exchange, ROUTE, {
     status: 204,
     fields: PREFLIGHT_FIELDS,

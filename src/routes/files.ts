@@ -5,7 +5,7 @@ import { UpstreamUnavailable } from "../errors.ts";
 import { type HashPath, type LegacyPath, parseFilePath } from "../pypi/file-path.ts";
 import { FILE_HIT, fileEtag, type Files, type FoundFile, headOf, type HotFile } from "../resources/files.ts";
 import { isNoneMatch } from "./conditional.ts";
-import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
+import { type Bindings, type Exchange, exchangeOf, type PlainExchange, type Serve } from "./exchange.ts";
 import {
   type File,
   replyOf,
@@ -19,6 +19,7 @@ import {
   sendUnavailable,
   sendUnsatisfiable,
 } from "./file-answers.ts";
+import { Head } from "./head.ts";
 import { HeadsOfFiles } from "./heads-of-hits.ts";
 import { handOver, type HandOver } from "./hand-over.ts";
 import { renderFields, send, sendRendered } from "./send.ts";
@@ -29,12 +30,12 @@ export interface FilesRoutesOptions {
   readonly files: Files;
   readonly clock: Clock;
   /** Answers for what is kept beside a distribution and has another hash than its path: metadata, signatures. */
-  readonly beside: (exchange: Exchange, path: HashPath) => Promise<Response> | Response;
+  readonly beside: (exchange: Exchange, path: HashPath) => Serve;
   /** Answers for a path as before 2016. */
   readonly legacy: (exchange: Exchange, path: LegacyPath) => Promise<Response> | Response;
   /** A file could not be sent whole, and its client's connection was broken because of it. */
   readonly onBroken: (path: string, error: unknown) => void;
-  readonly shortcuts?: Shortcuts;
+  readonly shortcuts: Shortcuts;
   readonly handOver?: HandOver;
 }
 
@@ -46,9 +47,9 @@ export function filesRoutes(app: Hono<{ Bindings: Bindings }>, options: FilesRou
     if (path === undefined) return sendAbsent(exchange);
     if (exchange.incoming.method === "OPTIONS") return sendPreflight(exchange);
     if (path.kind === "legacy") return options.legacy(exchange, path);
-    if (path.isMetadata || path.isSignature || path.isProvenance) return options.beside(exchange, path);
-    const serve = (each: Exchange) => serveFile(each, path, options);
-    return options.shortcuts === undefined ? serve(exchange) : options.shortcuts.serve(exchange, serve);
+    const isBeside = path.isMetadata || path.isSignature || path.isProvenance;
+    const serve = isBeside ? options.beside(exchange, path) : serveFile(path, options);
+    return options.shortcuts.serve(exchange, serve);
   });
 }
 
@@ -56,19 +57,19 @@ function pathOf({ incoming }: Exchange): string {
   return incoming.url?.split("?", 1)[0] ?? "";
 }
 
-/** One request for a file. Without a promise where memory has what is to be sent. */
-function serveFile(
-  exchange: Exchange,
-  path: HashPath,
-  options: FilesRoutesOptions,
-): Response | Promise<Response> {
-  const { incoming } = exchange;
-  // The tag has the hash of the bytes: who names it has them, whether or not they are here.
-  if (isNamed(incoming.headers["if-none-match"], fileEtag(path))) {
-    return sendNotModified(exchange, path, undefined, options.clock);
-  }
-  const hot = options.files.hot(path);
-  return (hot && sendHot(exchange, path, hot, options)) ?? serveFromDisk(exchange, path, options);
+/** Requests for a file. */
+function serveFile(path: HashPath, options: FilesRoutesOptions): Serve {
+  return {
+    ready: (exchange) => {
+      // The tag has the hash of the bytes: who names it has them, whether or not they are here.
+      if (isNamed(exchange.incoming.headers["if-none-match"], fileEtag(path))) {
+        return sendNotModified(exchange, path, undefined, options.clock);
+      }
+      const hot = options.files.hot(path);
+      return hot && sendHot(exchange, path, hot, options);
+    },
+    later: (exchange) => serveFromDisk(exchange, path, options),
+  };
 }
 
 async function serveFromDisk(
@@ -102,7 +103,7 @@ const heads = new HeadsOfFiles();
 
 /** Sends what memory has of a file, in one go; undefined where the disk is needed. */
 function sendHot(
-  exchange: Exchange,
+  exchange: PlainExchange,
   path: HashPath,
   hot: HotFile,
   { clock }: FilesRoutesOptions,
@@ -117,14 +118,14 @@ function sendHot(
   const body = isHead ? undefined : hot.piece(startAt, endAt);
   if (body === undefined && !isHead) return undefined;
   const status = selection.kind === "whole" ? 200 : 206;
-  const render = (): string[] => renderFields(replyOf(exchange, path, file, selection, clock));
+  const render = (): Head => new Head(status, renderFields(replyOf(exchange, path, file, selection, clock)));
   const head = heads.head(
     hot,
     `${exchange.incoming.method ?? ""} ${selection.kind} ${startAt}-${endAt}`,
     clock,
     render,
   );
-  return sendRendered(exchange, ROUTE, { status, body, cacheStatus: FILE_HIT }, head);
+  return sendRendered(exchange, ROUTE, { body, cacheStatus: FILE_HIT }, head);
 }
 
 async function answer(

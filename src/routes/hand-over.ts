@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { HashPath } from "../pypi/file-path.ts";
 import type { Exchange } from "./exchange.ts";
+import { Head } from "./head.ts";
 import { type File, replyOf, ROUTE } from "./file-answers.ts";
 import { renderFields, sendRendered } from "./send.ts";
 
@@ -31,7 +32,8 @@ export function handOver(
   if (!options.handOver.isFront(incoming.socket.remoteAddress ?? "")) return undefined;
   const reply = replyOf(exchange, path, file, { kind: "whole" }, options.clock);
   const fields = [...withoutLength(reply.fields), ...options.handOver.field(name), "Content-Length", "0"];
-  return sendRendered(exchange, ROUTE, { ...reply, body: undefined }, renderFields({ ...reply, fields }));
+  const head = new Head(reply.status, renderFields({ ...reply, fields }));
+  return sendRendered(exchange, ROUTE, { ...reply, body: undefined }, head);
 }
 
 /** That of the file is the front's to tell: this answer has no body. */

@@ -2,6 +2,7 @@ import type { Answer } from "../cache/cache.ts";
 import type { Clock } from "../clock.ts";
 import type { HotFile } from "../resources/files.ts";
 import { ageSeconds, type Surface } from "./document-fields.ts";
+import type { Head } from "./head.ts";
 
 /** The fields of a hit as they were rendered last, and all that they tell besides what is sent. */
 interface RenderedHead {
@@ -10,7 +11,7 @@ interface RenderedHead {
   readonly date: string;
   readonly ttlSeconds: number;
   readonly ageSeconds: number;
-  readonly head: string[];
+  readonly head: Head;
 }
 
 /** Heads of hits, each rendered once for all that come within a second. */
@@ -21,14 +22,7 @@ export class HeadsOfHits {
    * @param of what is sent: an object that stands for the same bytes, the same fields as long as it lives
    * @param etag where `of` alone does not tell it
    */
-  head(
-    of: object,
-    surface: Surface,
-    answer: Answer,
-    clock: Clock,
-    render: () => string[],
-    etag?: string,
-  ): string[] {
+  head(of: object, surface: Surface, answer: Answer, clock: Clock, render: () => Head, etag?: string): Head {
     const { status, ttlMs, held } = answer;
     if (status.kind !== "hit" || status.detail !== undefined) return render();
     const { date } = held.entry;
@@ -53,7 +47,7 @@ interface RenderedFileHead {
   readonly asked: string;
   readonly dateAt: number;
   readonly ageSeconds: number;
-  readonly head: string[];
+  readonly head: Head;
 }
 
 /** Heads of files that memory has, likewise: of a file nothing changes but its age. */
@@ -61,7 +55,7 @@ export class HeadsOfFiles {
   readonly #last = new WeakMap<HotFile, RenderedFileHead>();
 
   /** @param asked what of the file: method and range */
-  head(file: HotFile, asked: string, clock: Clock, render: () => string[]): string[] {
+  head(file: HotFile, asked: string, clock: Clock, render: () => Head): Head {
     const last = this.#last.get(file);
     const dateAt = last?.dateAt ?? Date.parse(file.facts.date);
     const age = Math.floor((clock.now() - dateAt) / 1000);

@@ -84,9 +84,7 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
 
 function serve(exchange: Exchange, resource: Resource, options: JsonRoutesOptions) {
   const wanted = wantedBy(exchange, options);
-  return options.shortcuts.serve(exchange, (each) =>
-    serveDocument(each, JSON_API, resource, wanted, options),
-  );
+  return options.shortcuts.serve(exchange, serveDocument(JSON_API, resource, wanted, options));
 }
 
 function wantedBy({ incoming }: Exchange, options: JsonRoutesOptions): Wanted {

@@ -10,10 +10,12 @@ import { type DocumentServing, sendNotFound, serveDocument } from "./documents.t
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { type PublicBaseOptions, requestPrefix } from "./public-base.ts";
 import { send, sendText } from "./send.ts";
+import type { Shortcuts } from "./shortcuts.ts";
 
 export interface PassThroughOptions extends DocumentServing {
   readonly documents: Documents;
   readonly publicBase: PublicBaseOptions;
+  readonly shortcuts: Shortcuts;
 }
 
 const METHODS = ["GET", "HEAD"];
@@ -32,7 +34,7 @@ export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: Pa
   ) => {
     const coding = offerCodings(exchange.incoming.headers["accept-encoding"], false);
     const wanted = { coding, filesBase: undefined, ...(type !== undefined && { contentType: type }) };
-    return serveDocument(exchange, surface, resource, wanted, options);
+    return options.shortcuts.serve(exchange, serveDocument(surface, resource, wanted, options));
   };
   app.on(METHODS, "/integrity/:project/:version/:filename/provenance", async (context) => {
     const exchange = exchangeOf(context);

@@ -1,6 +1,7 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type CacheStatus, LOCAL, renderCacheStatus } from "../cache/cache-status.ts";
-import type { Exchange } from "./exchange.ts";
+import type { PlainExchange } from "./exchange.ts";
+import { Head } from "./head.ts";
 
 /** An answer, whole. */
 export interface Reply {
@@ -18,11 +19,11 @@ export interface Reply {
  * Sends an answer on the Node response itself, so that a stored one goes out as the bytes it is. A HEAD gets the
  * fields of the GET and no body (RFC 9110 §9.3.2).
  */
-export function send(exchange: Exchange, route: string, reply: Reply): Response {
+export function send(exchange: PlainExchange, route: string, reply: Reply): Response {
   return sendRendered(exchange, route, reply, renderHead(reply));
 }
 
-/** The fields of an answer with those that every answer has, as `writeHead` takes them. */
+/** The fields of an answer with those that every answer has: name, value, name, value. */
 export function renderFields({
   fields,
   date,
@@ -38,32 +39,29 @@ export function renderFields({
 }
 
 /** The same, with the length of a body that is there. */
-export function renderHead(reply: Reply): string[] {
-  const { body } = reply;
-  const head = renderFields(reply);
-  if (body !== undefined) head.push("Content-Length", String(body.length));
-  return head;
+export function renderHead(reply: Reply): Head {
+  const { body, status } = reply;
+  const fields = renderFields(reply);
+  if (body !== undefined) fields.push("Content-Length", String(body.length));
+  return new Head(status, fields);
 }
 
 /** Sends an answer whose fields are rendered already; they are only read. */
 export function sendRendered(
-  { incoming, outgoing }: Exchange,
+  { incoming, outgoing }: PlainExchange,
   route: string,
-  { status, body, cacheStatus }: Pick<Reply, "status" | "body" | "cacheStatus">,
-  head: string[],
+  { body, cacheStatus }: Pick<Reply, "body" | "cacheStatus">,
+  head: Head,
 ): Response {
   outgoing.outcome.route = route;
   outgoing.outcome.cacheStatus = cacheStatus;
-  outgoing.writeHead(status, head);
-  if (body === undefined || incoming.method === "HEAD") outgoing.end();
-  else if (typeof body === "string") outgoing.end(body, "latin1");
-  else outgoing.end(body);
+  outgoing.sendWhole(head, incoming.method === "HEAD" ? undefined : body);
   return RESPONSE_ALREADY_SENT;
 }
 
 /** A short plain text of larder's own: refusals, errors that no document has a form for. */
 export function sendText(
-  exchange: Exchange,
+  exchange: PlainExchange,
   route: string,
   status: number,
   text: string,

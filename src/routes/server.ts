@@ -1,11 +1,15 @@
 import { type IncomingMessage, type Server, createServer as createHttpServer } from "node:http";
-import { Server as NetServer } from "node:net";
+import { Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
-import { type Bindings, type Exchange, Outgoing } from "./exchange.ts";
+import { Connection } from "./connection.ts";
+import { type Bindings, type DoneExchange, type Exchange, Outgoing } from "./exchange.ts";
+import { KEEP_ALIVE_SECONDS } from "./head.ts";
+import { HttpSide } from "./http-side.ts";
 import { isHost } from "./public-base.ts";
+import type { Repeats } from "./repeats.ts";
 import { sendText } from "./send.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 import { readTarget } from "./target.ts";
@@ -15,6 +19,7 @@ export interface ServerOptions {
   readonly fetch: Hono<{ Bindings: Bindings }>["fetch"];
   /** Ways around all that, of requests that have been read before. */
   readonly shortcuts?: Shortcuts;
+  readonly repeats?: Repeats;
   /** Path prefix of the public URL, or "". */
   readonly prefix: string;
   /** Whether `PURGE` reaches the routes; else it is refused as any method that is no read. */
@@ -22,11 +27,10 @@ export interface ServerOptions {
   /** Why this path is refused to a method other than reading, for a person. */
   readonly refusalOf: (path: string) => string;
   /** Called once when a request is over, answered or abandoned. */
-  readonly onDone: (exchange: Exchange) => void;
+  readonly onDone: (exchange: DoneExchange) => void;
 }
 
-// clients.md rule 25: pip's next request comes after a build. Node's default of 5 s would close under its hands.
-const KEEP_ALIVE_MS = 75_000;
+const KEEP_ALIVE_MS = KEEP_ALIVE_SECONDS * 1_000;
 const HEADERS_MS = 30_000;
 const REQUEST_MS = 60_000;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -45,7 +49,10 @@ export interface LarderServer {
   };
 }
 
-/** The HTTP server: its door refuses what no route could answer, and the rest goes to the router. */
+/**
+ * The HTTP server: what came before in the same bytes is answered on its connection, its door refuses what no route could
+ * answer, and the rest goes to the router.
+ */
 export function createServer(options: ServerOptions): LarderServer {
   const state: DoorState = { underWay: new Set(), isDraining: false };
   const http = createHttpServer(
@@ -54,6 +61,7 @@ export function createServer(options: ServerOptions): LarderServer {
   );
   http.on("clientError", refuseGarbage);
   http.on("checkExpectation", (incoming, outgoing) => {
+    begin({ incoming, outgoing }, options, state);
     sendText(
       { incoming, outgoing },
       "refused",
@@ -61,28 +69,56 @@ export function createServer(options: ServerOptions): LarderServer {
       "417 Expectation Failed: there is nothing to expect of a read\n",
     );
   });
+  const connections = lookAtConnections(http, options, state);
   return {
     http,
     drain: () => {
       // A client must not send its next request into a connection that is about to close (clients.md rule 25).
       state.isDraining = true;
       let closesIdle = false;
+      const closeIdle = (): void => {
+        closesIdle = true;
+        for (const connection of connections) if (connection.isIdle) connection.destroy();
+      };
       for (const outgoing of state.underWay) {
         outgoing.shouldKeepAlive = false;
         // One whose head had gone out before leaves an idle connection behind.
-        outgoing.once("close", () => setImmediate(() => closesIdle && http.closeIdleConnections()));
+        outgoing.once("close", () => setImmediate(() => closesIdle && closeIdle()));
       }
       // That of http.Server would close idle connections now: one whose next request is on its way among them.
       const drained = new Promise<void>(
         (resolve) => void NetServer.prototype.close.call(http, () => resolve()),
       );
-      const closeIdle = (): void => {
-        closesIdle = true;
-        http.closeIdleConnections();
+      const cutOff = (): void => {
+        for (const connection of connections) connection.destroy();
       };
-      return { drained, closeIdle, cutOff: () => http.closeAllConnections() };
+      return { drained, closeIdle, cutOff };
     },
   };
+}
+
+/** Puts itself between the server's sockets and what reads HTTP from them. @returns those that are open */
+function lookAtConnections(
+  http: LarderServer["http"],
+  { repeats, onDone }: ServerOptions,
+  state: DoorState,
+): ReadonlySet<Connection> {
+  const open = new Set<Connection>();
+  const readers = http.listeners("connection");
+  http.removeAllListeners("connection");
+  http.on("connection", (socket: Socket) => {
+    const connection = new Connection(socket, {
+      repeats,
+      parse: (side) => {
+        for (const read of readers) Reflect.apply(read, http, [side]);
+      },
+      mayGoOn: () => !state.isDraining,
+      onDone,
+    });
+    open.add(connection);
+    socket.once("close", () => open.delete(connection));
+  });
+  return open;
 }
 
 type Route = (incoming: IncomingMessage, outgoing: Outgoing) => Promise<void>;
@@ -113,15 +149,24 @@ interface DoorState {
   isDraining: boolean;
 }
 
+/** A request was read: those who follow its way hear of it now, and of its end. */
+function begin(exchange: Exchange, { onDone }: ServerOptions, state: DoorState): void {
+  const { incoming, outgoing } = exchange;
+  const side = incoming.socket instanceof HttpSide ? incoming.socket : undefined;
+  side?.onRequest(exchange);
+  state.underWay.add(outgoing);
+  if (state.isDraining) outgoing.shouldKeepAlive = false;
+  outgoing.on("close", () => {
+    state.underWay.delete(outgoing);
+    side?.onDone(exchange);
+    onDone(exchange);
+  });
+}
+
 function door(options: ServerOptions, route: Route, state: DoorState) {
   return (incoming: IncomingMessage, outgoing: Outgoing): void => {
     const exchange = { incoming, outgoing };
-    state.underWay.add(outgoing);
-    if (state.isDraining) outgoing.shouldKeepAlive = false;
-    outgoing.on("close", () => {
-      state.underWay.delete(outgoing);
-      options.onDone(exchange);
-    });
+    begin(exchange, options, state);
     if (hasOneHost(incoming) && options.shortcuts?.take(exchange) === true) return;
     const target = readTarget(incoming.url ?? "/", options.prefix);
     if ("reason" in target) {

@@ -1,9 +1,6 @@
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, Serve } from "./exchange.ts";
 import { hasForwardedFields, type PublicBaseOptions } from "./public-base.ts";
 import type { FilesTarget } from "./pointing.ts";
-
-/** Answers a request, all of which but its conditions has been read. */
-export type Serve = (exchange: Exchange) => Response | Promise<Response>;
 
 /** What a request came to, when it was read for the first time. */
 interface Shortcut {
@@ -44,7 +41,10 @@ export class Shortcuts {
     if (!shortcut) return false;
     incoming.url = shortcut.url;
     try {
-      const served = shortcut.serve(exchange);
+      const { serve } = shortcut;
+      const ready = serve.ready(exchange);
+      if (ready !== undefined) outgoing.repeatable = serve;
+      const served = ready ?? serve.later(exchange);
       if (served instanceof Promise) served.catch((error: unknown) => this.#options.onError(exchange, error));
     } catch (error) {
       this.#options.onError(exchange, error);
@@ -72,15 +72,13 @@ export class Shortcuts {
     return key;
   }
 
-  /**
-   * Answers a request, and remembers how, where memory could: what has to be waited for is not made quicker.
-   * @param serve may look at the request's conditions (`If-None-Match`, `Range`, `Cache-Control`, ...), and at nothing
-   *   else of it that is not in the key
-   */
+  /** Answers a request, and remembers how, where memory could: what has to be waited for is not made quicker. */
   serve(exchange: Exchange, serve: Serve): Response | Promise<Response> {
-    const served = serve(exchange);
+    const served = serve.ready(exchange);
+    if (served === undefined) return serve.later(exchange);
     const { incoming, outgoing } = exchange;
-    if (served instanceof Promise || outgoing.shortcutKey === undefined) return served;
+    if (outgoing.shortcutKey === undefined) return served;
+    outgoing.repeatable = serve;
     if (this.#known.size >= MOST_SHORTCUTS) {
       const [oldest] = this.#known.keys();
       if (oldest !== undefined) this.#known.delete(oldest);

@@ -53,7 +53,7 @@ function servePage(exchange: Exchange, project: string, options: SimpleRoutesOpt
   const coding = offerCodings(exchange.incoming.headers["accept-encoding"], pointing.filesBase !== undefined);
   // text/html and v1+html are one stored page, served under the name that was asked for (facts/pypi.md §2.1).
   const wanted = { coding, contentType: mediaType, ...pointing };
-  return options.shortcuts.serve(exchange, (each) => serveDocument(each, SIMPLE, resource, wanted, options));
+  return options.shortcuts.serve(exchange, serveDocument(SIMPLE, resource, wanted, options));
 }
 
 /** The media type of a Simple answer, by Accept and `?format=`. */

@@ -18,6 +18,7 @@ import { type Bindings, exchangeOf } from "../../src/routes/exchange.ts";
 import { filesRoutes } from "../../src/routes/files.ts";
 import { sendText } from "../../src/routes/send.ts";
 import { createServer } from "../../src/routes/server.ts";
+import { Shortcuts } from "../../src/routes/shortcuts.ts";
 import { createEgress } from "../../src/upstream/dispatcher.ts";
 import { createUpstream, type UpstreamOptions } from "../../src/upstream/upstream.ts";
 import { fetchRaw, type Received, type Sent } from "../support/client.ts";
@@ -98,9 +99,21 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
   filesRoutes(app, {
     files: new Files({ blobs, upstream, bucket, clock, negativeMs: 60_000 }),
     clock,
-    beside: (exchange, path) => sendText(exchange, "beside", 200, `beside ${path.distribution}`),
+    beside: (_, path) => ({
+      ready: (exchange) => sendText(exchange, "beside", 200, `beside ${path.distribution}`),
+      later: () => {
+        throw new Error("it was ready");
+      },
+    }),
     legacy: (exchange, path) => sendText(exchange, "legacy", 200, `legacy ${path.project}`),
     onBroken: (path) => broken.push(path),
+    shortcuts: new Shortcuts({
+      filesTarget: { kind: "upstream" },
+      publicBase: { publicUrl: undefined, isTrustedPeer: () => false },
+      onError: (_, error) => {
+        throw error;
+      },
+    }),
   });
   app.onError((error, context) => sendText(exchangeOf(context), "fault", 500, String(error.stack)));
   const server = createServer({

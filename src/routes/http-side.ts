@@ -1,0 +1,73 @@
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import type { Exchange } from "./exchange.ts";
+
+/**
+ * A client's socket as `node:http` has it: what it is given to read is what was looked at before, and what it writes goes
+ * out. `http.Server` takes any Duplex for a connection.
+ */
+export class HttpSide extends Duplex {
+  /** To be told of each request that `node:http` has read from it, and of the end of its answer. */
+  readonly onRequest: (exchange: Exchange) => void;
+  readonly onDone: (exchange: Exchange) => void;
+  readonly #socket: Socket;
+
+  constructor(socket: Socket, { onRequest, onDone }: Pick<HttpSide, "onRequest" | "onDone">) {
+    super();
+    this.onRequest = onRequest;
+    this.onDone = onDone;
+    this.#socket = socket;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress;
+  }
+
+  get localPort(): number | undefined {
+    return this.#socket.localPort;
+  }
+
+  /** Node's way to end the connection once an answer has left. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once("finish", () => this.destroy());
+  }
+
+  setTimeout(ms: number): this {
+    this.#socket.setTimeout(ms);
+    return this;
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
+    this.#socket.write(chunk, encoding, done);
+  }
+
+  override _writev(chunks: { chunk: Buffer | string; encoding: BufferEncoding }[], done: Done): void {
+    this.#socket.cork();
+    for (const [i, { chunk, encoding }] of chunks.entries()) {
+      if (i < chunks.length - 1) this.#socket.write(chunk, encoding);
+      else this.#socket.write(chunk, encoding, done);
+    }
+    this.#socket.uncork();
+  }
+
+  override _final(done: Done): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#socket.destroy();
+    done(error);
+  }
+}
+
+type Done = (error?: Error | null) => void;
