@@ -2,6 +2,7 @@ import type { Herd } from "./herd.ts";
 import type { HitRow } from "./hits.ts";
 import type { Results } from "./results.ts";
 import type { Spread } from "./statistics.ts";
+import type { Workers } from "./workers.ts";
 
 /** The results as tables, for a terminal and for Markdown alike. */
 export function report(results: Results): string {
@@ -115,7 +116,11 @@ function startUpLine({ startUp }: Results): string {
 function workersTable({ workers }: Results): string {
   if (workers === undefined) return "";
   if ("skipped" in workers) return `left out: workers (${workers.skipped})`;
-  const { row, one, two, ratio: measured, cpuLimitedRatio } = workers;
+  const tables = workers.map((row) => workersRow(row));
+  return `workers, on all cores together with the load: median [min-max]\n\n${tables.join("\n\n")}`;
+}
+
+function workersRow({ row, one, two, ratio: measured, cpuLimitedRatio }: Workers): string {
   const line = (name: string, { requestsPerSecond, cpuMicros, coresBusy }: typeof one): string[] => [
     name,
     spread(requestsPerSecond),
@@ -124,7 +129,6 @@ function workersTable({ workers }: Results): string {
   ];
   const head = [row, "requests per second", "CPU per request, µs", "cores that the server used"];
   return (
-    `workers, on all cores together with the load: median [min-max]\n\n` +
     `${table(head, [line("1 worker", one), line("2 workers", two)])}\n\n` +
     `2 workers over 1, round by round: ${ratioSpread(measured)} x measured; ` +
     `${ratioSpread(cpuLimitedRatio)} x by CPU per request, had they two cores for themselves`

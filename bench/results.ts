@@ -27,7 +27,7 @@ export interface Results {
   readonly hits: readonly HitRow[];
   /** Hits that are read from the store, beside those from memory. */
   readonly stores: readonly HitRow[];
-  readonly workers: Workers | { readonly skipped: string } | undefined;
+  readonly workers: readonly Workers[] | { readonly skipped: string } | undefined;
   readonly mixed: MixedResults;
   readonly goals: readonly Verdict[];
   readonly cold: readonly ColdRow[];

@@ -31,6 +31,12 @@ export interface WorkersPlan {
 }
 
 const ROW = { path: "/pypi/30k/json", headers: { "Accept-Encoding": "gzip" } };
+
+/** Out of memory the load needs as much of the cores as the server does; out of the store the server is nearly alone on them. */
+const ROWS: readonly { readonly row: string; readonly env: Readonly<Record<string, string>> }[] = [
+  { row: "JSON 30 kB gzip", env: {} },
+  { row: "the same, out of SQLite", env: { LARDER_MEMORY: "0" } },
+];
 const CONNECTIONS = 64;
 
 interface Round {
@@ -40,11 +46,28 @@ interface Round {
 }
 
 /** @throws Error where larder does not start with two workers */
-export async function measureWorkers(plan: WorkersPlan, origin: Origin, directory: string): Promise<Workers> {
+export async function measureWorkers(
+  plan: WorkersPlan,
+  origin: Origin,
+  directory: string,
+): Promise<readonly Workers[]> {
+  const taken: Workers[] = [];
+  for (const [i, { row, env }] of ROWS.entries())
+    taken.push(await measureRow(plan, origin, join(directory, `workers-${i}`), row, env));
+  return taken;
+}
+
+async function measureRow(
+  plan: WorkersPlan,
+  origin: Origin,
+  directory: string,
+  row: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Workers> {
   const start = (workers: number): Promise<Server> =>
     startLarder(
-      { origin: origin.url, directory: join(directory, `workers-${workers}`) },
-      { env: { LARDER_WORKERS: String(workers) }, isOnAllCores: true },
+      { origin: origin.url, directory: join(directory, String(workers)) },
+      { env: { ...env, LARDER_WORKERS: String(workers) }, isOnAllCores: true },
     );
   const servers: Server[] = [];
   try {
@@ -55,7 +78,7 @@ export async function measureWorkers(plan: WorkersPlan, origin: Origin, director
     for (let round = 0; round < plan.rounds; round++) {
       for (const [i, server] of servers.entries()) rounds[i]?.push(await measureRound(server, plan.seconds));
     }
-    return compared(rounds[0] ?? [], rounds[1] ?? []);
+    return compared(row, rounds[0] ?? [], rounds[1] ?? []);
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
@@ -80,7 +103,7 @@ async function measureRound(server: Server, seconds: number): Promise<Round> {
   };
 }
 
-function compared(one: readonly Round[], two: readonly Round[]): Workers {
+function compared(row: string, one: readonly Round[], two: readonly Round[]): Workers {
   const figures = (rounds: readonly Round[]): WorkerFigures => ({
     requestsPerSecond: spreadOf(rounds.map(({ requestsPerSecond }) => requestsPerSecond)),
     cpuMicros: spreadOf(rounds.map(({ cpuMicros }) => cpuMicros)),
@@ -89,7 +112,7 @@ function compared(one: readonly Round[], two: readonly Round[]): Workers {
   const ratios = (of: (first: Round, second: Round) => number): Spread =>
     spreadOf(one.flatMap((first, i) => (two[i] === undefined ? [] : [of(first, two[i])])));
   return {
-    row: "JSON 30 kB gzip",
+    row,
     one: figures(one),
     two: figures(two),
     ratio: ratios((first, second) => second.requestsPerSecond / first.requestsPerSecond),

@@ -91,7 +91,7 @@ describe("judge", () => {
     expect(verdict({ pauses }, "no pause").isMet).toBe(false);
   });
 
-  it("judges two workers by what was measured, and tells what CPU allows", () => {
+  it("judges two workers by what was measured, or by CPU where the load needs the same cores", () => {
     const figures = { requestsPerSecond: spread(1), cpuMicros: spread(1), coresBusy: spread(1.6) };
     const workers = {
       row: "JSON",
@@ -100,10 +100,15 @@ describe("judge", () => {
       ratio: spread(1.5),
       cpuLimitedRatio: spread(1.9),
     };
-    const told = verdict({ workers }, "2 workers");
-    expect(told.isMet).toBe(false);
-    expect(told.figure).toContain("1.9 x by CPU");
-    expect(verdict({ workers: { ...workers, ratio: spread(1.7) } }, "2 workers").isMet).toBe(true);
+    const judged = (rows: readonly (typeof workers)[], cores: number) =>
+      verdict({ workers: rows, machine: { ...NOTHING.machine, cores } }, "2 workers");
+    expect(judged([workers], 2)).toMatchObject({
+      isMet: true,
+      figure: expect.stringContaining("1.9 x by CPU") as string,
+    });
+    expect(judged([workers], 4).isMet).toBe(false);
+    expect(judged([{ ...workers, ratio: spread(1.7) }], 4).isMet).toBe(true);
+    expect(judged([workers, { ...workers, cpuLimitedRatio: spread(1.6) }], 2).isMet).toBe(false);
     expect(verdict({ workers: { skipped: "did not start" } }, "2 workers").isMet).toBeUndefined();
   });
 
