@@ -3,8 +3,8 @@ import type { Socket } from "node:net";
 import { LOCAL } from "../cache/cache-status.ts";
 import type { DoneExchange, Exchange, Outcome, WholeReply } from "./exchange.ts";
 import { type Head, KEEP_ALIVE_SECONDS } from "./head.ts";
-import { HttpSide } from "./http-side.ts";
-import { hasNoBody, type Repeat, type Repeats } from "./repeats.ts";
+import { HttpSide, whenSent } from "./http-side.ts";
+import { endsWithHead, type Repeat, type Repeats } from "./repeats.ts";
 
 export interface ConnectionOptions {
   readonly repeats: Repeats | undefined;
@@ -81,14 +81,8 @@ export class Connection {
   }
 
   #finish({ incoming }: Repeat, outgoing: RepeatReply): void {
-    if (this.#socket.writableLength === 0) {
-      outgoing.writableFinished = true;
-      this.#options.onDone({ incoming, outgoing });
-      return;
-    }
     this.#unsent += 1;
-    // What is written after it is told of when it has left.
-    this.#socket.write("", (error) => {
+    whenSent(this.#socket, (error) => {
       this.#unsent -= 1;
       outgoing.writableFinished = error == null;
       this.#options.onDone({ incoming, outgoing });
@@ -122,8 +116,10 @@ export class Connection {
     this.#underWay -= 1;
     const piece = this.#piece;
     if (this.#underWay > 0 || piece === undefined || this.#read === undefined) return;
+    // What came after it was no request: there will be none any more.
+    if (this.#side?.writable !== true) return;
     // Nothing of a next request can have come where a head without a body ends the last piece.
-    if (!hasNoBody(this.#read.headers) || !piece.subarray(-4).equals(END_OF_HEAD)) return;
+    if (!endsWithHead(this.#read.headers) || !piece.subarray(-4).equals(END_OF_HEAD)) return;
     this.#isBetween = true;
     this.#piece = undefined;
     const { repeatable } = exchange.outgoing;

@@ -48,16 +48,15 @@ export class HttpSide extends Duplex {
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
-    this.#socket.write(chunk, encoding, done);
+    this.#socket.write(chunk, encoding);
+    whenSent(this.#socket, done);
   }
 
   override _writev(chunks: { chunk: Buffer | string; encoding: BufferEncoding }[], done: Done): void {
     this.#socket.cork();
-    for (const [i, { chunk, encoding }] of chunks.entries()) {
-      if (i < chunks.length - 1) this.#socket.write(chunk, encoding);
-      else this.#socket.write(chunk, encoding, done);
-    }
+    for (const { chunk, encoding } of chunks) this.#socket.write(chunk, encoding);
     this.#socket.uncork();
+    whenSent(this.#socket, done);
   }
 
   override _final(done: Done): void {
@@ -71,3 +70,10 @@ export class HttpSide extends Duplex {
 }
 
 type Done = (error?: Error | null) => void;
+
+/** Calls back when all that was written has left this process: most often that is so at once. */
+export function whenSent(socket: Socket, done: Done): void {
+  if (socket.writableLength === 0 && !socket.destroyed) done();
+  // What is written after it is told of when all that has left, or with the reason why it could not.
+  else socket.write("", done);
+}

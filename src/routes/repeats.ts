@@ -94,13 +94,16 @@ function isPlain({ method, httpVersion, headers }: IncomingMessage): boolean {
     (method === "GET" || method === "HEAD") &&
     httpVersion === "1.1" &&
     (headers.connection === undefined || headers.connection.toLowerCase() === "keep-alive") &&
-    hasNoBody(headers) &&
-    headers.expect === undefined &&
-    headers.upgrade === undefined
+    endsWithHead(headers) &&
+    headers.expect === undefined
   );
 }
 
-/** RFC 9112 §6.3: a request without either ends with its head. */
-export function hasNoBody(headers: IncomingMessage["headers"]): boolean {
-  return headers["content-length"] === undefined && headers["transfer-encoding"] === undefined;
+/** Whether a request has no body (RFC 9112 §6.3), and what follows it is another one. */
+export function endsWithHead(headers: IncomingMessage["headers"]): boolean {
+  return (
+    headers["content-length"] === undefined &&
+    headers["transfer-encoding"] === undefined &&
+    headers.upgrade === undefined
+  );
 }

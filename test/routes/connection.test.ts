@@ -250,6 +250,17 @@ describe("a request that came before in the same bytes", () => {
     expect((await new Client().ask(A.slice(20))).head).toMatch(/^HTTP\/1\.1 400 /);
   });
 
+  it("is not known by what came with it and was no request", async () => {
+    const garbage = `${A}0\r\n\r\n`;
+    for (let times = 0; times < 3; times++) {
+      const client = new Client();
+      expect((await client.ask(garbage)).body).toBe("body of /a");
+      expect((await client.read()).head).toMatch(/^HTTP\/1\.1 400 /);
+      await client.closed();
+    }
+    expect(ways).toEqual(["ready http", "ready http", "ready http"]);
+  });
+
   it("is a body where it follows a head that announces one", async () => {
     const client = new Client();
     await client.ask(A);
@@ -320,6 +331,7 @@ describe("a request that came before in the same bytes", () => {
   it.each([
     ["a body", request("/a", ["Content-Length: 4"]) + "body"],
     ["a length of nothing", request("/a", ["Content-Length: 0"])],
+    ["an upgrade", request("/a", ["Connection: Upgrade", "Upgrade: websocket"])],
     ["an expectation", request("/a", ["Expect: something"])],
     ["another method", request("/a", [], "OPTIONS")],
     ["more than 2 KiB of head", request("/a", [`X-Long: ${"x".repeat(2_048)}`])],
