@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { LOCAL } from "../cache/cache-status.ts";
 import type { DoneExchange, Exchange, Outcome, WholeReply } from "./exchange.ts";
 import { type Head, KEEP_ALIVE_SECONDS } from "./head.ts";
-import { HttpSide, whenSent } from "./http-side.ts";
+import { HttpSide } from "./http-side.ts";
 import { endsWithHead, type Repeat, type Repeats } from "./repeats.ts";
 
 export interface ConnectionOptions {
@@ -81,8 +81,14 @@ export class Connection {
   }
 
   #finish({ incoming }: Repeat, outgoing: RepeatReply): void {
+    if (this.#socket.writableLength === 0) {
+      outgoing.writableFinished = true;
+      this.#options.onDone({ incoming, outgoing });
+      return;
+    }
     this.#unsent += 1;
-    whenSent(this.#socket, (error) => {
+    // What is written after it is told of when it has left.
+    this.#socket.write("", (error) => {
       this.#unsent -= 1;
       outgoing.writableFinished = error == null;
       this.#options.onDone({ incoming, outgoing });

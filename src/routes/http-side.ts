@@ -48,15 +48,20 @@ export class HttpSide extends Duplex {
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
-    this.#socket.write(chunk, encoding);
-    whenSent(this.#socket, done);
+    const end = once(done);
+    this.#socket.write(chunk, encoding, end);
+    if (isSent(this.#socket)) end();
   }
 
   override _writev(chunks: { chunk: Buffer | string; encoding: BufferEncoding }[], done: Done): void {
+    const end = once(done);
     this.#socket.cork();
-    for (const { chunk, encoding } of chunks) this.#socket.write(chunk, encoding);
+    for (const [i, { chunk, encoding }] of chunks.entries()) {
+      if (i < chunks.length - 1) this.#socket.write(chunk, encoding);
+      else this.#socket.write(chunk, encoding, end);
+    }
     this.#socket.uncork();
-    whenSent(this.#socket, done);
+    if (isSent(this.#socket)) end();
   }
 
   override _final(done: Done): void {
@@ -71,9 +76,15 @@ export class HttpSide extends Duplex {
 
 type Done = (error?: Error | null) => void;
 
-/** Calls back when all that was written has left this process: most often that is so at once. */
-export function whenSent(socket: Socket, done: Done): void {
-  if (socket.writableLength === 0 && !socket.destroyed) done();
-  // What is written after it is told of when all that has left, or with the reason why it could not.
-  else socket.write("", done);
+/** Most often all has left when `write` returns; its callback tells so a turn later, and what waits for it with it. */
+function isSent({ writableLength, destroyed }: Socket): boolean {
+  return writableLength === 0 && !destroyed;
+}
+
+function once(done: Done): Done {
+  let isDone = false;
+  return (error) => {
+    if (!isDone) done(error);
+    isDone = true;
+  };
 }
