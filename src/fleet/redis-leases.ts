@@ -10,14 +10,22 @@ const LOOK_EVERY_MS: Ms = 500;
  * @param without the leases of this process or machine, for while Redis is in trouble
  */
 export function redisLeases(link: RedisLink, clock: Clock, without: Leases): Leases {
+  /** Of those that other processes of this machine hold: Redis knows nothing of them. */
+  const takenWithout = new WeakSet<Taken>();
   return {
     acquire: async (key, lengthMs) => {
       const reply = await link.ask(key, (client) => client.larderAcquire(redisKey(key), lengthMs));
       const [isHeld, token] = readPair(reply);
-      if (token === undefined) return substitute(link, await without.acquire(key, lengthMs));
+      if (token === undefined) {
+        const turn = await without.acquire(key, lengthMs);
+        if (turn.kind === "held") return substitute(link, turn);
+        takenWithout.add(turn);
+        return turn;
+      }
       return isHeld === 1 ? heldLease(link, key, token, lengthMs) : { kind: "taken", key, token };
     },
-    ended: (taken, waitMs) => waitFor(link, clock, taken, waitMs),
+    ended: (taken, waitMs) =>
+      takenWithout.has(taken) ? without.ended(taken, waitMs) : waitFor(link, clock, taken, waitMs),
   };
 }
 
@@ -26,8 +34,7 @@ function redisKey(key: string): string {
 }
 
 /** A lease of this machine alone is good only while nobody else can have one: it is lost as soon as Redis answers. */
-function substitute(link: RedisLink, turn: Lease | Taken): Lease | Taken {
-  if (turn.kind === "taken") return turn;
+function substitute(link: RedisLink, turn: Lease): Lease {
   const isRedisBack = async (): Promise<boolean> =>
     (await link.ask(turn.key, (client) => client.exists(redisKey(turn.key)))) !== undefined;
   return { ...turn, renew: async () => !(await isRedisBack()) && (await turn.renew()) };

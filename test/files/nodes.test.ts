@@ -101,7 +101,12 @@ describe.skipIf(redisServer === undefined)("larders that share a Redis and a fol
 });
 
 describe("workers of one machine", () => {
-  it("ask upstream once for a cold file that clients of all of them want", async () => {
+  // Port 1 of the loopback: nobody listens there.
+  const GONE = "redis://127.0.0.1:1";
+  it.each([
+    ["over their own store", {}],
+    ["though the Redis that they share is gone", { REDIS_URL: GONE }],
+  ])("ask upstream once for a cold file that clients of all of them want, %s", async (_, env) => {
     upstream = await startUpstream();
     folder = mkdtempSync(join(tmpdir(), "larder-workers-"));
     path = await hashPath(WHEEL);
@@ -111,6 +116,7 @@ describe("workers of one machine", () => {
       LARDER_FILES_UPSTREAM: upstream.url,
       LARDER_DATA: folder,
       LARDER_WORKERS: "3",
+      ...env,
     });
     try {
       const clients = Array.from({ length: 24 }, () => download(larder.url, path));

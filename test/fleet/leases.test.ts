@@ -134,6 +134,26 @@ describe.skipIf(redisServer === undefined)("leases in Redis", () => {
     await other.stop();
   });
 
+  it("of one machine, while Redis is gone, tell its other processes of their end", async () => {
+    const gone = await startRedis(redisServer ?? "");
+    await gone.kill();
+    const table = new LeaseTable(systemClock);
+    const ofWorkers = ["a", "b"].map((worker) => {
+      const link = linkTo(gone, 1_000);
+      return { link, leases: redisLeases(link, systemClock, table.leases(worker)) };
+    });
+    const [a, b] = ofWorkers.map((each) => each.leases);
+    const lease = await held(a!, "k");
+    const taken = await b!.acquire("k", 60_000);
+    if (taken.kind !== "taken") throw new Error("not taken");
+    expect(await b!.ended(taken, 1)).toEqual({ kind: "late" });
+    const end = b!.ended(taken, 20_000);
+    await lease.release("stored");
+    expect(await end).toEqual({ kind: "released", word: "stored" });
+    for (const { link } of ofWorkers) link.close();
+    await gone.stop();
+  });
+
   it("end by themselves, which who waits sees without being told", async () => {
     const lease = await held(leases(0), "two", 50);
     const end = await leases(1).ended({ kind: "taken", key: "two", token: lease.token }, 20_000);
