@@ -10,8 +10,11 @@ import {
 import { type Admission, admit, leave, leftMs, type MannersRecord, newRecord } from "./manners-rules.ts";
 
 interface Waiting {
+  readonly holder: string;
   /** Tries to enter. @returns whether it has been settled */
   readonly look: () => boolean;
+  /** Waits no more. */
+  readonly giveUp: () => void;
 }
 
 /** The manners towards one upstream, kept in this process: for itself, or for all workers of the machine. */
@@ -44,8 +47,9 @@ export class MannersTable {
     return { pausedUntil: isResting ? restUntil : undefined, breaker };
   }
 
-  /** Ends all passes of a holder that is gone. */
+  /** Ends all passes of a holder that is gone, and its waiting for others. */
   drop(holder: string): void {
+    for (const waiting of [...this.#queue]) if (waiting.holder === holder) waiting.giveUp();
     for (const id of this.#holders.get(holder) ?? [])
       leave(this.#record, id, { kind: "neither" }, this.#clock.now());
     this.#holders.delete(holder);
@@ -73,8 +77,12 @@ export class MannersTable {
         cancelAgain = this.#clock.after(tried.ms, () => this.#serveQueue());
         return false;
       };
-      const waiting: Waiting = { look };
-      const cancelPatience = this.#clock.after(patienceMs, () => end(() => reject(busy(patienceMs))));
+      const giveUp = (): void => void end(() => reject(busy(patienceMs)));
+      const waiting: Waiting = { holder, look, giveUp };
+      const cancelPatience = this.#clock.after(patienceMs, () => {
+        giveUp();
+        this.#serveQueue(); // the next one is the first now, who alone has a timer
+      });
       this.#queue.add(waiting);
       this.#serveQueue();
     });

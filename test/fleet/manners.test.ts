@@ -90,6 +90,28 @@ describe("manners towards upstream", () => {
     expect(manners.state().breaker).toBe("closed");
   });
 
+  it("let nobody in for a holder that is gone, who would keep the place", async () => {
+    const { table, manners } = tableOf({ places: 1 });
+    const first = await manners.enter(0);
+    const ofDead = [1, 2, 3].map(() => failureOf(table.manners("dead").enter(60_000)));
+    const next = manners.enter(60_000);
+    table.drop("dead");
+    expect(await Promise.all(ofDead)).toEqual(["busy", "busy", "busy"]);
+    first.end(ANSWERED);
+    (await next).end(ANSWERED);
+  });
+
+  it("go on with those behind one whose patience is over", async () => {
+    const { clock, manners } = tableOf({ perSecond: 1, burst: 1 });
+    (await manners.enter(0)).end(ANSWERED);
+    const hasty = failureOf(manners.enter(500));
+    const behind = manners.enter(60_000);
+    clock.advance(500);
+    expect(await hasty).toBe("busy");
+    clock.advance(500);
+    (await behind).end(ANSWERED);
+  });
+
   it("free what a holder had that is gone, its probe too", async () => {
     const { clock, table } = tableOf({ places: 1 });
     const lost = await table.manners("dead").enter(0);
