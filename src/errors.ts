@@ -6,6 +6,7 @@ import type { Ms } from "./clock.ts";
  */
 const UPSTREAM_FAILURES = [
   "offline", // LARDER_OFFLINE: upstream is not asked at all
+  "stopping", // larder ends before the answer is there: upstream is not to blame
   "connect", // refused, unreachable, name not found, TLS failed
   "connect-timeout",
   "first-byte-timeout",

@@ -166,7 +166,7 @@ export class Blobs {
 
   /** Breaks fills under way, and lets go of the directory. Files that are open can still be read. */
   async close(): Promise<void> {
-    this.#ending.abort(new UpstreamUnavailable("connect", "larder is stopping"));
+    this.#ending.abort(new UpstreamUnavailable("stopping", "larder is stopping"));
     await Promise.all([this.#looking, ...[...this.#fills.values()].map((fill) => fill.done)]);
     await this.flushUses();
     try {

@@ -26,8 +26,8 @@ export interface LeasedFillOptions extends FillAloneOptions {
 
 /**
  * One forward per key in the fleet: asks upstream under a lease, or waits for who does and takes what he stored. A node
- * that dies (killed, paused, cut off) loses its lease, and one of those who wait takes over. A failure reaches each node
- * that waits, once.
+ * that dies (killed, paused, cut off) loses its lease, and one of those who wait takes over; so they do for one that
+ * stops. A failure of upstream's reaches each node that waits, once.
  *
  * @param found what this node holds, undefined for nothing
  * @throws UpstreamUnavailable as `Resource.load` does, here or on the node that asked
@@ -52,6 +52,7 @@ export async function leasedFill(
     if (end.kind === "lost") continue;
     const told = readWord(end.word);
     if (told instanceof UpstreamUnavailable) throw told;
+    if (told === "left") continue;
     const stored = told === "stored" ? await newsInStore(resource, found, options) : undefined;
     if (stored !== undefined) return followed(stored);
     // He could not store it, or what he stored is gone already: it is not to be had from him.

@@ -13,7 +13,7 @@ const CONNECT_TIMEOUTS: ReadonlySet<string> = new Set([
 const SHUT_DOWN: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"]);
 
 function failureOf(code: string, phase: Phase): UpstreamFailure {
-  if (SHUT_DOWN.has(code)) return "connect";
+  if (SHUT_DOWN.has(code)) return "stopping";
   if (phase === "connecting") return CONNECT_TIMEOUTS.has(code) ? "connect-timeout" : "connect";
   if (code === "UND_ERR_HEADERS_OVERFLOW") return "too-large";
   // undici reports a forward proxy's 407 so; our own arguments have been accepted by then.

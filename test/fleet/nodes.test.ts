@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { BREAKER } from "../../src/fleet/manners.ts";
 import { fetchRaw, type Received } from "../support/client.ts";
 import { type LarderProcess, startProcess } from "../support/process.ts";
 import { type RunningRedis, startRedis, startRedisCluster } from "../support/redis.ts";
@@ -154,6 +155,31 @@ describe.skipIf(redisServer === undefined)("several nodes over one Redis", () =>
     // One who asked, one who tried again for each node's own crowd at the most.
     expect(upstream.count(DEMO)).toBeLessThanOrEqual(5);
   });
+
+  it(
+    "go on for one that stops while it asks, and hold nothing of it against upstream",
+    { timeout: TIMEOUT },
+    async () => {
+      await startNodes(2, await startOneRedis());
+      const paths = Array.from({ length: BREAKER.failures }, (_, i) => `/pypi/p${i}/json`);
+      paths.forEach((_, i) => upstream.project(`p${i}`, { serial: i + 1 }));
+      const gate = upstream.hold();
+      const leaving = new AbortController();
+      const left = paths.map((path) =>
+        fetchRaw(nodes[0]!.url, path, { signal: leaving.signal }).catch(() => 0),
+      );
+      await upstream.arrived(paths.length);
+      const answers = paths.map((path) => get(1, path));
+      // Those who wait for the other's answers look every 500 ms whether he still asks.
+      await Promise.all(paths.map(() => get(1, "/healthz")));
+      leaving.abort();
+      await Promise.all(left);
+      await nodes[0]!.end("SIGTERM");
+      gate.release();
+      expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(paths.map(() => 200));
+      expect((await get(1)).status).toBe(200);
+    },
+  );
 
   it("serve nothing older from memory once one of them has learnt newer", { timeout: TIMEOUT }, async () => {
     await startNodes(3, await startOneRedis(), { LARDER_COHERENCE: "60s", LARDER_NO_CACHE_AFTER: "0" });

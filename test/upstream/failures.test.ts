@@ -125,13 +125,13 @@ describe("a connection that breaks", () => {
     expect(await upstream.get(PATH, JSON_GET)).toMatchObject(OK);
   });
 
-  it("is a failure to connect when the client is closed, and not retried", async () => {
+  it("is no fault of upstream's when the client is closed, and not retried", async () => {
     const { fake, upstream, reports } = await startPair();
     fake.hold();
     const failing = failureOf(upstream.get(PATH, JSON_GET));
     await fake.arrived(1);
     await upstream.close();
-    expect(await failing).toMatchObject({ failure: "connect" });
+    expect(await failing).toMatchObject({ failure: "stopping" });
     expect(reports).toHaveLength(1);
   });
 });
