@@ -107,6 +107,7 @@ export class Cache {
     fleet.news.subscribe((item) => {
       if (item.kind === "changed") this.#tiers.doubt(item.group);
       else if (item.kind === "purged") this.#tiers.forget(item.group, item.at);
+      else if (item.kind === "listed") this.#confirmSince(item.at);
     });
   }
 
@@ -143,11 +144,11 @@ export class Cache {
   }
 
   /**
-   * Something that tells of every group has been shown as of this instant: what was confirmed before it is validated
-   * before it is served, so that nobody is shown a group older than he was told it is (clients.md rule 19).
+   * Something that tells of every group is shown as of this instant: what was confirmed before it is validated before
+   * it is served, on every node, so that nobody is shown a group older than he was told it is (clients.md rule 19).
    */
   confirmSince(at: EpochMs): void {
-    this.#confirmedSince = Math.max(this.#confirmedSince, Math.min(at, this.#options.clock.now()));
+    if (this.#confirmSince(at)) this.#options.fleet.news.publish({ kind: "listed", at });
   }
 
   /**
@@ -176,6 +177,14 @@ export class Cache {
     return this.#tiers.touchStore();
   }
 
+  /** @returns whether that is later than was known */
+  #confirmSince(at: EpochMs): boolean {
+    const since = Math.min(at, this.#options.clock.now());
+    if (since <= this.#confirmedSince) return false;
+    this.#confirmedSince = since;
+    return true;
+  }
+
   async #lookInStore(resource: Resource, ask: Ask): Promise<Answer> {
     const found = await this.#tiers.read(resource.group, resource.name);
     if (found === undefined || found.held.entry.digest === ask.lostDigest) {
@@ -200,9 +209,9 @@ export class Cache {
     const lifetimes = this.#lifetimesOf(resource);
     const { entry } = found.held;
     const feed = this.#options.feed?.(resource.group);
-    const isOutdone =
-      entry.generation > 0 && currentAsOf(entry, found.head, now, feed) < this.#confirmedSince;
-    const decision = isOutdone ? "validate" : reuse(entry, found.head, lifetimes, now, ask.noCache, feed);
+    const decision = this.#isOutdone(found, now, feed)
+      ? "validate"
+      : reuse(entry, found.head, lifetimes, now, ask.noCache, feed);
     if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
       if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, ask, found);
@@ -212,6 +221,11 @@ export class Cache {
       return this.#hit(resource, found, "asked-in-vain");
     }
     return undefined;
+  }
+
+  /** Whether something that tells of every group has been shown since it was known to be current. */
+  #isOutdone({ held: { entry }, head }: HeldWithHead, now: EpochMs, feed: FeedWord | undefined): boolean {
+    return entry.generation > 0 && currentAsOf(entry, head, now, feed) < this.#confirmedSince;
   }
 
   #hit(resource: Resource, found: HeldWithHead, detail?: string): Answer {
@@ -327,8 +341,10 @@ export class Cache {
       leaseMs: LEASE_MS,
       followMs,
       lostDigest: ask.lostDigest,
-      isFresh: ({ held, head }) => {
-        return reuse(held.entry, head, this.#lifetimesOf(resource), clock.now(), ask.noCache) === "fresh";
+      isFresh: (stored) => {
+        const [now, lifetimes] = [clock.now(), this.#lifetimesOf(resource)];
+        if (this.#isOutdone(stored, now, undefined)) return false;
+        return reuse(stored.held.entry, stored.head, lifetimes, now, ask.noCache) === "fresh";
       },
     });
     if (filled.isChanged) fleet.news.publish({ kind: "changed", group: resource.group });

@@ -6,6 +6,8 @@ export type NewsItem =
   | { readonly kind: "changed"; readonly group: string }
   /** An operator has purged a group: whatever was confirmed before is to be asked for again. */
   | { readonly kind: "purged"; readonly group: string; readonly at: EpochMs }
+  /** A client was shown something that tells of every group, as of this instant: see `Cache.confirmSince`. */
+  | { readonly kind: "listed"; readonly at: EpochMs }
   /** The change feed's position has moved. */
   | { readonly kind: "feed" };
 

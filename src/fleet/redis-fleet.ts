@@ -48,9 +48,10 @@ function newsIn(message: unknown, node: string): NewsItem | undefined {
   const item: unknown = "item" in message ? message.item : undefined;
   if (typeof item !== "object" || item === null || !("kind" in item)) return undefined;
   if (item.kind === "feed") return { kind: "feed" };
+  const at: unknown = "at" in item ? item.at : undefined;
+  if (item.kind === "listed" && typeof at === "number") return { kind: "listed", at };
   if (!("group" in item) || typeof item.group !== "string") return undefined;
   if (item.kind === "changed") return { kind: "changed", group: item.group };
-  const at: unknown = "at" in item ? item.at : undefined;
   return item.kind === "purged" && typeof at === "number"
     ? { kind: "purged", group: item.group, at }
     : undefined;

@@ -253,6 +253,14 @@ describe.skipIf(redisServer === undefined)("several nodes over one Redis", () =>
     expect(upstream.count()).toBe(asked);
   });
 
+  it("show no project older than the list that another of them has shown", { timeout: TIMEOUT }, async () => {
+    await startNodes(2, await startOneRedis());
+    for (const node of [0, 1]) expect(serialOf(await get(node))).toBe(10);
+    upstream.project("demo", { serial: 11 });
+    expect((await get(0, "/simple/")).status).toBe(200);
+    await expect.poll(async () => serialOf(await get(1))).toBe(11);
+  });
+
   it("have no more requests under way than one budget allows", { timeout: TIMEOUT }, async () => {
     await startNodes(3, await startOneRedis(), { LARDER_UPSTREAM_CONNECTIONS: "4" });
     const paths = Array.from({ length: 30 }, (_, i) => `/pypi/p${i}/json`);
@@ -283,6 +291,27 @@ describe("several workers over the embedded store", () => {
   }
   // A connection of its own for each, so that both workers get some.
   const headers = { connection: "close" };
+
+  it("leave upstream alone, all of them, when it asks one", { timeout: TIMEOUT }, async () => {
+    const url = await startWorkers();
+    const others = [1, 2, 3, 4].map((i) => `/pypi/other-${i}/json`);
+    others.forEach((_, i) => upstream.project(`other-${i + 1}`, { serial: 3 }));
+    upstream.fault({ kind: "status", status: 429, retryAfter: "30" }, { times: 1 });
+    expect((await fetchRaw(url, DEMO, { headers })).status).toBe(503);
+    for (const path of others) {
+      const answer = await fetchRaw(url, path, { headers });
+      expect(answer.status).toBe(503);
+      expect(Number(answer.headers["retry-after"])).toBeGreaterThan(20);
+    }
+    expect(upstream.count()).toBe(1);
+    const answered = (): unknown[] =>
+      nodes[0]!
+        .log()
+        .filter(({ path }) => others.includes(String(path)))
+        .map(({ worker }) => worker);
+    await expect.poll(() => answered().length).toBe(others.length);
+    expect(new Set(answered()).size).toBe(2);
+  });
 
   it("make one upstream request of 100 cold ones", { timeout: TIMEOUT }, async () => {
     const url = await startWorkers();
