@@ -30,7 +30,7 @@ import { feedGauges, feedReadiness, openFeed } from "./feed.ts";
 import { drain, every, listen, withinMs } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
 import { filesTarget, handOverOf, openEgress, openUpstream, watchMirrors } from "./outward.ts";
-import { openFleet } from "./fleet.ts";
+import { mannersOf, openFleet } from "./fleet.ts";
 import { filesBudget, openBucket, openIn, openStore } from "./stores.ts";
 import { handOver, sumOfWorkers } from "./worker-metrics.ts";
 import { workersUp } from "./worker.ts";
@@ -111,10 +111,11 @@ export function compose(
 
   const { store, connected } = openStore(config, clock, log, onSurvived);
   const fleet = openFleet(config, seat, clock, onSurvived);
+  const manners = mannersOf(fleet, config);
   const memoryBytes = Math.floor(config.memoryBytes / config.workers);
   const memory = new Memory(memoryBytes * (1 - FILES_SHARE_OF_MEMORY));
   const egress = openEgress(config);
-  const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, fleet.manners("index"));
+  const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, manners.index);
   const mirrors = watchMirrors(config, clock, egress, log);
   const cache = new Cache({
     store,
@@ -178,7 +179,7 @@ export function compose(
     clock,
     filesEgress,
     metrics,
-    fleet.manners("files"),
+    manners.files,
     MAX_FILE_WAIT_MS,
   );
   const besideUpstream = openUpstream(
@@ -187,7 +188,7 @@ export function compose(
     clock,
     egress,
     metrics,
-    fleet.manners("metadata"),
+    manners.metadata,
   );
   const bucket = openBucket(config, clock, onSurvived, (outcome) => metrics.uploaded(outcome));
   const files = new Files({ blobs, upstream: filesUpstream, bucket, clock, negativeMs: config.negativeMs });

@@ -1,9 +1,10 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { aloneFleet } from "../fleet/alone.ts";
-import type { Fleet } from "../fleet/fleet.ts";
-import type { MannersLimits } from "../fleet/manners.ts";
+import type { Fleet, UpstreamName } from "../fleet/fleet.ts";
+import type { Manners, MannersLimits } from "../fleet/manners.ts";
 import { redisFleet } from "../fleet/redis-fleet.ts";
+import { restingWith } from "../fleet/resting-with.ts";
 import { workerFleet } from "../fleet/worker-fleet.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { Seat } from "../workers/seat.ts";
@@ -31,6 +32,25 @@ export function openFleet(
     onSurvived,
     without: machine,
   });
+}
+
+/** How each upstream is treated: a host that asks to be left alone is left alone in all that it is asked for. */
+export function mannersOf(
+  fleet: Fleet,
+  { upstreamUrl, filesUpstreamUrl }: Config,
+): Readonly<Record<UpstreamName, Manners>> {
+  const [index, metadata, files] = [
+    fleet.manners("index"),
+    fleet.manners("metadata"),
+    fleet.manners("files"),
+  ];
+  const isOneHost = new URL(upstreamUrl).host === new URL(filesUpstreamUrl).host;
+  const andIndex = isOneHost ? [index] : [];
+  return {
+    index: isOneHost ? restingWith(index, [metadata, files]) : index,
+    metadata: restingWith(metadata, [files, ...andIndex]),
+    files: restingWith(files, [metadata, ...andIndex]),
+  };
 }
 
 /** What all nodes together may ask of an upstream. */

@@ -106,6 +106,14 @@ export function leave(record: MannersRecord, id: string, end: PassEnd, now: Epoc
   record.openings = Math.min(record.openings + 1, 16);
 }
 
+/** Takes note that upstream asked to be left alone, in answer to a request that has no place here. */
+export function rest(record: MannersRecord, retryAfterMs: Ms | undefined, now: EpochMs): void {
+  leave(record, NO_PASS, { kind: "rate-limited", retryAfterMs }, now);
+}
+
+/** The id of no pass. */
+export const NO_PASS = "none";
+
 function refill(record: MannersRecord, { perSecond, burst }: MannersLimits, now: EpochMs): void {
   // A clock that was set back refills nothing.
   const sinceMs = Math.max(0, now - record.refilledAt);

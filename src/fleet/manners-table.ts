@@ -7,7 +7,15 @@ import {
   type MannersState,
   type Pass,
 } from "./manners.ts";
-import { type Admission, admit, leave, leftMs, type MannersRecord, newRecord } from "./manners-rules.ts";
+import {
+  type Admission,
+  admit,
+  leave,
+  leftMs,
+  type MannersRecord,
+  newRecord,
+  rest,
+} from "./manners-rules.ts";
 
 interface Waiting {
   readonly holder: string;
@@ -36,7 +44,16 @@ export class MannersTable {
 
   /** The manners as one holder has to keep them. */
   manners(holder: string): Manners {
-    return { enter: (patienceMs) => this.#enter(holder, patienceMs), state: () => this.state() };
+    return {
+      enter: (patienceMs) => this.#enter(holder, patienceMs),
+      rest: (retryAfterMs) => this.rest(retryAfterMs),
+      state: () => this.state(),
+    };
+  }
+
+  rest(retryAfterMs: Ms | undefined): void {
+    rest(this.#record, retryAfterMs, this.#clock.now());
+    this.#serveQueue(); // with a refusal
   }
 
   state(): MannersState {

@@ -45,6 +45,8 @@ export interface Manners {
    * @throws UpstreamUnavailable: rate-limited or breaker at once, busy when patience is over
    */
   enter(patienceMs: Ms): Promise<Pass>;
+  /** Upstream asked to be left alone, but not in answer to a request that was entered here. */
+  rest(retryAfterMs: Ms | undefined): void;
   /** As far as this node knows. */
   state(): MannersState;
 }

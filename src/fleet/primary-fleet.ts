@@ -5,7 +5,7 @@ import { mannersTables } from "./alone.ts";
 import { LeaseTable } from "./lease-table.ts";
 import type { Lease } from "./leases.ts";
 import { type MannersLimits, type Pass, PLACE_MS } from "./manners.ts";
-import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, RELEASE, RENEW, STAY } from "./worker-ops.ts";
+import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, RELEASE, RENEW, REST, STAY } from "./worker-ops.ts";
 
 /** What one worker holds: freed when it ends, however that was. */
 interface Holdings {
@@ -87,6 +87,7 @@ export function answerFleet(
     held.get(pass)?.pass.end(end);
     held.delete(pass);
   });
+  desk.hear(REST, ({ upstream, retryAfterMs }) => manners[upstream].rest(retryAfterMs));
   desk.hear(STAY, ({ passes: staying }, worker) => {
     for (const pass of staying) {
       const held = of(worker).passes.get(pass);

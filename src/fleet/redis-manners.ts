@@ -9,7 +9,7 @@ import {
   PLACE_MS,
   restMs,
 } from "./manners.ts";
-import { leftMs } from "./manners-rules.ts";
+import { leftMs, NO_PASS } from "./manners-rules.ts";
 import { busy, refusalOf } from "./manners-table.ts";
 import type { RedisLink } from "./redis-link.ts";
 
@@ -60,6 +60,10 @@ export class RedisManners implements Manners {
     }
   }
 
+  rest(retryAfterMs: Ms | undefined): void {
+    void this.#leave(NO_PASS, { kind: "rate-limited", retryAfterMs });
+  }
+
   state(): MannersState {
     const { restUntil, openings, openUntil } = this.#known;
     const now = this.#clock.now();
@@ -94,13 +98,21 @@ export class RedisManners implements Manners {
         isBounded ? burst : 1,
       ),
     );
-    if (!Array.isArray(reply)) return await this.#without.enter(Math.max(0, giveUpAt - this.#clock.now()));
+    if (!Array.isArray(reply)) return await this.#enterWithout(giveUpAt);
     const parts: readonly unknown[] = reply;
     const [kind, ms, ...known] = parts;
     this.#learn(known);
     if (kind === "admitted") return this.#passOf(id);
     if (kind === "rate-limited" || kind === "breaker") throw refusalOf({ kind, leftMs: Number(ms) });
     return Number(ms);
+  }
+
+  /** What another node was told before Redis got into trouble holds all the same. */
+  async #enterWithout(giveUpAt: EpochMs): Promise<Pass> {
+    const now = this.#clock.now();
+    const restLeftMs = leftMs(this.#known.restUntil, now, LONGEST_REST_MS);
+    if (restLeftMs > 0) throw refusalOf({ kind: "rate-limited", leftMs: restLeftMs });
+    return await this.#without.enter(Math.max(0, giveUpAt - now));
   }
 
   #passOf(id: string): Pass {
@@ -115,6 +127,8 @@ export class RedisManners implements Manners {
 
   async #leave(id: string, end: PassEnd): Promise<void> {
     const rest = end.kind === "rate-limited" ? restMs(end.retryAfterMs) : 0;
+    // Redis may be in trouble, or get into it before the time is over.
+    if (end.kind === "rate-limited") this.#without.rest(end.retryAfterMs);
     const known = await this.#link.ask(this.#keys[0], (client) =>
       client.larderLeave(...this.#keys, id, end.kind, rest),
     );

@@ -5,7 +5,7 @@ import type { Fleet, UpstreamName } from "./fleet.ts";
 import type { Lease, Leases } from "./leases.ts";
 import { type Manners, type MannersState, type Pass, PLACE_MS } from "./manners.ts";
 import type { News } from "./news.ts";
-import { ACQUIRE, ENDED, ENTER, LEAVE, NEWS, RELEASE, RENEW, STAY } from "./worker-ops.ts";
+import { ACQUIRE, ENDED, ENTER, LEAVE, NEWS, RELEASE, RENEW, REST, STAY } from "./worker-ops.ts";
 
 // The primary does little and answers at once; one that does not is being killed, and so is this worker.
 const PRIMARY_PATIENCE_MS: Ms = 2_000;
@@ -95,6 +95,8 @@ function mannersOf(line: Seat["line"], upstream: UpstreamName, clock: Clock, alo
       const { failure, message, retryAfterMs } = entered.refused;
       throw new UpstreamUnavailable(failure, message, { retryAfterMs });
     },
+    rest: (retryAfterMs) =>
+      line.tell(REST, { upstream, ...(retryAfterMs !== undefined && { retryAfterMs }) }),
     state: () => state,
   };
 }

@@ -39,6 +39,9 @@ export const LEAVE = op<{ readonly upstream: UpstreamName; readonly pass: number
   "fleet: leave",
 );
 
+/** Upstream asked to be left alone. */
+export const REST = op<{ readonly upstream: UpstreamName; readonly retryAfterMs?: Ms }>("fleet: rest");
+
 /** What is still under way: a place that is not spoken for becomes free. */
 export const STAY = op<{ readonly passes: readonly number[] }>("fleet: stay");
 

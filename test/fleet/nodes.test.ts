@@ -253,6 +253,17 @@ describe.skipIf(redisServer === undefined)("several nodes over one Redis", () =>
     expect(upstream.count()).toBe(asked);
   });
 
+  it("go on leaving it alone, though Redis is gone that remembers it", { timeout: TIMEOUT }, async () => {
+    await startNodes(2, await startOneRedis());
+    upstream.project("other", { serial: 3 });
+    upstream.fault({ kind: "status", status: 429, retryAfter: "60" }, { times: 1 });
+    expect((await get(0)).status).toBe(503);
+    expect((await get(1, "/pypi/other/json")).status).toBe(503);
+    await redis[0]!.kill();
+    for (const node of [0, 1]) expect((await get(node, "/pypi/other/json")).status).toBe(503);
+    expect(upstream.count()).toBe(1);
+  });
+
   it("show no project older than the list that another of them has shown", { timeout: TIMEOUT }, async () => {
     await startNodes(2, await startOneRedis());
     for (const node of [0, 1]) expect(serialOf(await get(node))).toBe(10);
