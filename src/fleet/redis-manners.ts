@@ -31,8 +31,11 @@ export class RedisManners implements Manners {
   readonly #passes = new Set<string>();
   #known: Known = { restUntil: 0, openings: 0, openUntil: 0 };
   #count = 0;
-  /** Those of this node who wait, one behind the other: only the first of them asks Redis again and again. */
-  #queue: Promise<unknown> = Promise.resolve();
+  /**
+   * Those of this node who wait, one behind the other: only the first of them asks Redis again and again. Resolves when
+   * all of them are in or wait no more.
+   */
+  #queue: Promise<void> = Promise.resolve();
   #waiting = 0;
   #isStaying = false;
 
@@ -51,12 +54,16 @@ export class RedisManners implements Manners {
     const first = this.#waiting > 0 ? 0 : await this.#try(giveUpAt);
     if (typeof first !== "number") return first;
     this.#waiting += 1;
-    const mine = this.#queue.then(() => this.#tryUntil(giveUpAt, patienceMs, first));
-    this.#queue = mine.catch(() => undefined);
+    const before = this.#queue;
+    const gone = Promise.withResolvers<void>();
+    this.#queue = gone.promise;
     try {
-      return await mine;
+      await this.#until(before, giveUpAt);
+      return await this.#tryUntil(giveUpAt, patienceMs, first);
     } finally {
       this.#waiting -= 1;
+      // Who leaves before his turn does not bring it to who is behind him.
+      void before.then(gone.resolve);
     }
   }
 
@@ -70,6 +77,16 @@ export class RedisManners implements Manners {
     const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;
     const breaker = openings === 0 ? "closed" : openUntil > now ? "open" : "half-open";
     return { pausedUntil: isResting ? restUntil : undefined, breaker };
+  }
+
+  /** Resolves when those before are gone, and at the latest at that instant. */
+  async #until(before: Promise<void>, giveUpAt: EpochMs): Promise<void> {
+    let cancel = (): void => undefined;
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#clock.after(giveUpAt - this.#clock.now(), resolve);
+    });
+    await Promise.race([before, late]);
+    cancel();
   }
 
   async #tryUntil(giveUpAt: EpochMs, patienceMs: Ms, firstWaitMs: Ms): Promise<Pass> {

@@ -3,10 +3,14 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { BREAKER, type MannersLimits, type PassEnd } from "../../src/fleet/manners.ts";
 import { admit, leave, newRecord } from "../../src/fleet/manners-rules.ts";
 import { MannersTable } from "../../src/fleet/manners-table.ts";
+import { RedisLink } from "../../src/fleet/redis-link.ts";
+import { RedisManners } from "../../src/fleet/redis-manners.ts";
 import { FLEET_SCRIPTS } from "../../src/fleet/redis-scripts.ts";
 import { Redis } from "ioredis";
+import { systemClock } from "../../src/clock.ts";
+import { parseRedisUrl } from "../../src/redis/url.ts";
 import { TestClock } from "../support/clock.ts";
-import { type RunningRedis, startRedis } from "../support/redis.ts";
+import { type RunningRedis, startRedis, until } from "../support/redis.ts";
 
 const LIMITS: MannersLimits = { places: 2, perSecond: 10, burst: 3 };
 const ANSWERED: PassEnd = { kind: "answered" };
@@ -127,6 +131,20 @@ describe("manners towards upstream", () => {
 describe.skipIf(redisServer === undefined)("manners in Redis", () => {
   let redis: RunningRedis;
   let client: Redis;
+  let nodes = 0;
+  async function nodeOf(limits: Partial<MannersLimits>) {
+    const link = new RedisLink({
+      target: parseRedisUrl(`redis://127.0.0.1:${redis.port}`),
+      caPem: undefined,
+      budgetMs: 5_000,
+      clock: systemClock,
+      onSurvived: () => undefined,
+    });
+    await until(async () => (await link.ask("", (each) => each.ping())) === "PONG");
+    const all = { places: 100, perSecond: Infinity, burst: Infinity, ...limits };
+    const without = new MannersTable({ ...all, places: 0 }, systemClock).manners("");
+    return { link, manners: new RedisManners(`test-${nodes++}`, link, all, systemClock, without) };
+  }
   // The very scripts, with a clock that the test owns.
   const clocked = (lua: string) =>
     lua.replace(
@@ -140,6 +158,19 @@ describe.skipIf(redisServer === undefined)("manners in Redis", () => {
   afterAll(async () => {
     client.disconnect();
     await redis.stop();
+  });
+
+  it("let nobody wait beyond his own patience, however patient those before him are", async () => {
+    const { link, manners } = await nodeOf({ places: 1 });
+    const first = await manners.enter(1_000);
+    const patient = manners.enter(600_000);
+    const hasty = [failureOf(manners.enter(1)), failureOf(manners.enter(20))];
+    const last = manners.enter(600_000);
+    expect(await Promise.all(hasty)).toEqual(["busy", "busy"]);
+    first.end(ANSWERED);
+    (await patient).end(ANSWERED);
+    (await last).end(ANSWERED);
+    link.close();
   });
 
   it("follow the rules to the letter: the same requests, the same answers", async () => {
