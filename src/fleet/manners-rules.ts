@@ -59,8 +59,7 @@ export function admit(
   if (record.openings > 0) {
     const openLeftMs = leftMs(record.openUntil, now, BREAKER.longestOpenMs);
     if (openLeftMs > 0) return { kind: "breaker", leftMs: openLeftMs };
-    if (record.probe !== undefined && leftMs(record.probeUntil, now, PROBE_MS) > 0)
-      return { kind: "breaker", leftMs: BREAKER.openMs };
+    if (isProbed(record, now)) return { kind: "breaker", leftMs: BREAKER.openMs };
   }
   for (const [other, until] of record.places) if (until <= now) record.places.delete(other);
   if (record.places.size >= limits.places) return { kind: "wait", ms: PLACE_WAIT_MS };
@@ -74,6 +73,11 @@ export function admit(
     record.probeUntil = now + PROBE_MS;
   }
   return { kind: "admitted" };
+}
+
+/** Whether there is a probe under way. One whose place is free by itself has died. */
+function isProbed({ probe, probeUntil, places }: MannersRecord, now: EpochMs): boolean {
+  return probe !== undefined && (places.get(probe) ?? 0) > now && leftMs(probeUntil, now, PROBE_MS) > 0;
 }
 
 /** What is left of a span that is never longer than so: if more is left, the clock was set back. */

@@ -79,7 +79,8 @@ if rest > 0 then return say('rate-limited', rest) end
 if record.openings > 0 then
   local open = leftMs(record.openUntil, ${BREAKER.longestOpenMs})
   if open > 0 then return say('breaker', open) end
-  if record.probe ~= '' and leftMs(record.probeUntil, ${PROBE_MS}) > 0 then return say('breaker', ${BREAKER.openMs}) end
+  local probing = record.probe ~= '' and tonumber(redis.call('ZSCORE', KEYS[1], record.probe) or 0) > now
+  if probing and leftMs(record.probeUntil, ${PROBE_MS}) > 0 then return say('breaker', ${BREAKER.openMs}) end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if redis.call('ZCARD', KEYS[1]) >= places then return say('wait', ${PLACE_WAIT_MS}) end

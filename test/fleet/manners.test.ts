@@ -116,6 +116,17 @@ describe("manners towards upstream", () => {
     (await behind).end(ANSWERED);
   });
 
+  it("send another probe once the place of the first is free again, its holder having died", () => {
+    const [placeMs, record] = [15_000, newRecord(LIMITS, 0)];
+    let now = 0;
+    const enter = (id: string): string => admit(record, id, placeMs, LIMITS, now).kind;
+    for (let i = 0; i < BREAKER.failures; i++) leave(record, String(i), FAILED, now);
+    now += BREAKER.openMs;
+    expect([enter("dies"), enter("too soon")]).toEqual(["admitted", "breaker"]);
+    now += placeMs;
+    expect([enter("next"), enter("too soon")]).toEqual(["admitted", "breaker"]);
+  });
+
   it("free what a holder had that is gone, its probe too", async () => {
     const { clock, table } = tableOf({ places: 1 });
     const lost = await table.manners("dead").enter(0);
