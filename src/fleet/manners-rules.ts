@@ -61,7 +61,8 @@ export function admit(
     if (openLeftMs > 0) return { kind: "breaker", leftMs: openLeftMs };
     if (isProbed(record, now)) return { kind: "breaker", leftMs: BREAKER.openMs };
   }
-  for (const [other, until] of record.places) if (until <= now) record.places.delete(other);
+  for (const [other, until] of record.places)
+    if (leftMs(until, now, placeMs) === 0) record.places.delete(other);
   if (record.places.size >= limits.places) return { kind: "wait", ms: PLACE_WAIT_MS };
   refill(record, limits, now);
   if (record.tokens < 1)

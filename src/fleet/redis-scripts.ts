@@ -83,6 +83,7 @@ if record.openings > 0 then
   if probing and leftMs(record.probeUntil, ${PROBE_MS}) > 0 then return say('breaker', ${BREAKER.openMs}) end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now + placeMs), '+inf')
 if redis.call('ZCARD', KEYS[1]) >= places then return say('wait', ${PLACE_WAIT_MS}) end
 if perSecond < 0 then
   record.tokens = burst

@@ -116,6 +116,13 @@ describe("manners towards upstream", () => {
     (await behind).end(ANSWERED);
   });
 
+  it("keep no place for longer than that, though the clock is set back", () => {
+    const [placeMs, day] = [15_000, 86_400_000];
+    const record = newRecord(LIMITS, day);
+    expect(admit(record, "dies", placeMs, { ...LIMITS, places: 1 }, day).kind).toBe("admitted");
+    expect(admit(record, "next", placeMs, { ...LIMITS, places: 1 }, 0).kind).toBe("admitted");
+  });
+
   it("send another probe once the place of the first is free again, its holder having died", () => {
     const [placeMs, record] = [15_000, newRecord(LIMITS, 0)];
     let now = 0;
@@ -199,7 +206,7 @@ describe.skipIf(redisServer === undefined)("manners in Redis", () => {
       }),
       fc.record({
         what: fc.constant("pass" as const),
-        ms: fc.constantFrom(1, 40, 700, 1_000, 2_500, 40_000),
+        ms: fc.constantFrom(1, 40, 700, 1_000, 2_500, 40_000, -100, -50_000),
       }),
     );
     let run = 0;
