@@ -170,7 +170,8 @@ export class Bucket {
     work: (sdk: Sdk, signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
     const { clock, onSurvived } = this.#options;
-    if (clock.now() < this.#restUntil) return undefined;
+    const restLeftMs = this.#restUntil - clock.now();
+    if (restLeftMs > 0 && restLeftMs <= LONGEST_REST_MS) return undefined; // longer: the clock was set back
     const late = new AbortController();
     const cancel = clock.after(HEAD_BUDGET_MS, () => late.abort());
     try {
