@@ -106,7 +106,7 @@ export class Cache {
     this.#flights = new Collapse(clock);
     fleet.news.subscribe((item) => {
       if (item.kind === "changed") this.#tiers.doubt(item.group);
-      else if (item.kind === "purged") this.#tiers.forget(item.group, item.at);
+      else if (item.kind === "purged") this.#forget(item.group, item.at);
       else if (item.kind === "listed") this.#confirmSince(item.at);
     });
   }
@@ -162,8 +162,7 @@ export class Cache {
     // What was confirmed in this very millisecond may have been so before.
     const at = clock.now() + 1;
     await this.#tiers.purge(group, at);
-    for (const key of this.#askedInVain.keys())
-      if (key.startsWith(`${group} `)) this.#askedInVain.delete(key);
+    this.#forget(group, at);
     fleet.news.publish({ kind: "purged", group, at });
   }
 
@@ -175,6 +174,13 @@ export class Cache {
   /** To be called now and then: see `Tiers.touchStore`. */
   touchStore(): Promise<void> {
     return this.#tiers.touchStore();
+  }
+
+  #forget(group: string, at: EpochMs): void {
+    const isOfGroup = (key: string): boolean => key.startsWith(`${group} `);
+    this.#tiers.forget(group, at);
+    this.#flights.abandon(isOfGroup);
+    for (const key of this.#askedInVain.keys()) if (isOfGroup(key)) this.#askedInVain.delete(key);
   }
 
   /** @returns whether that is later than was known */

@@ -36,9 +36,16 @@ export class Collapse<T> {
     return this.#flights.has(key);
   }
 
+  /** Has all who come from now on for such keys start anew: what is under way answers only those who have joined it. */
+  abandon(isMeant: (key: string) => boolean): void {
+    for (const key of this.#flights.keys()) if (isMeant(key)) this.#flights.delete(key);
+  }
+
   #lead(key: string, work: () => Promise<T>): { readonly result: Promise<T>; readonly startedAt: EpochMs } {
     // Released before anyone who waits hears of the end, so that a follower's second try leads a flight of its own.
-    const result = work().finally(() => this.#flights.delete(key));
+    const result = work().finally(() => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    });
     const flight = { result, startedAt: this.#clock.now() };
     this.#flights.set(key, flight);
     return flight;

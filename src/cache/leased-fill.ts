@@ -9,6 +9,7 @@ import {
   NOTHING_STORED,
   type Resource,
 } from "./fill.ts";
+import { isSuperseded } from "./freshness.ts";
 import { readWord, type Told, wordOf } from "./lease-words.ts";
 import type { HeldWithHead } from "./memory.ts";
 
@@ -54,6 +55,8 @@ export async function leasedFill(
     if (told instanceof UpstreamUnavailable) throw told;
     if (told === "left") continue;
     const stored = told === "stored" ? await newsInStore(resource, found, options) : undefined;
+    // Purged, or known to have changed, since he asked: that is to be asked for again.
+    if (stored !== undefined && isSuperseded(stored.held.entry, stored.head, clock.now())) continue;
     if (stored !== undefined) return followed(stored);
     // He could not store it, or what he stored is gone already: it is not to be had from him.
     return await fillAlone(resource, found, options);

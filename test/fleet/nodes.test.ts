@@ -228,6 +228,21 @@ describe.skipIf(redisServer === undefined)("several nodes over one Redis", () =>
     expect(upstream.count(DEMO)).toBe(2);
   });
 
+  it("take no answer from one another that was asked for before a purge", { timeout: TIMEOUT }, async () => {
+    await startNodes(2, await startOneRedis(), { LARDER_PURGE_FROM: "loopback" });
+    const gate = upstream.hold();
+    const before = get(0);
+    await upstream.arrived(1);
+    await fetchRaw(nodes[1]!.url, "/simple/demo/", { method: "PURGE" });
+    upstream.project("demo", { serial: 11 });
+    const after = [0, 1, 1].map((node) => get(node));
+    await Promise.all([0, 1].map((node) => get(node, "/healthz")));
+    gate.release();
+    expect(serialOf(await before)).toBe(10);
+    expect((await Promise.all(after)).map(serialOf)).toEqual([11, 11, 11]);
+    expect(upstream.count(DEMO)).toBe(2);
+  });
+
   it("confirm for one another: one 304 for all", { timeout: TIMEOUT }, async () => {
     await startNodes(3, await startOneRedis(), { LARDER_FRESH: "2s", LARDER_STALE_WHILE_REVALIDATE: "0" });
     await askAll(1);

@@ -43,6 +43,21 @@ describe("PURGE", () => {
     expect(upstream.count(DEMO)).toBe(2);
   });
 
+  it("is obeyed for who asks after it, though a forward from before it is under way", async () => {
+    const gate = upstream.hold();
+    const before = larder.get(DEMO);
+    await upstream.arrived(1);
+    larder.clock.advance(10);
+    await purge();
+    upstream.project("demo", { serial: 11 });
+    const after = [larder.get(DEMO), larder.get(DEMO)];
+    await upstream.arrived(2);
+    gate.release();
+    expect((await before).headers["x-pypi-last-serial"]).toBe("10");
+    for (const answer of after) expect((await answer).headers["x-pypi-last-serial"]).toBe("11");
+    expect(upstream.count(DEMO)).toBe(2);
+  });
+
   it("does not leave an outage anything of the project to serve", async () => {
     await larder.get(DEMO);
     await purge();
