@@ -16,12 +16,17 @@ export interface Coherence {
 // Each further one takes another node that stores something of the group in the very same milliseconds.
 const PURGE_TRIES = 5;
 
+// No answer is being stored for longer than so many purges take.
+const MAX_PURGED = 1_000;
+
 /** Memory above the store, as one place to look. The store never fails here: its guard makes a broken one a cold one. */
 export class Tiers {
   readonly #memory: Memory;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #coherence: Coherence;
+  /** Group -> as of when it was purged, for answers that are just being stored and know nothing of it. */
+  readonly #purged = new Map<string, EpochMs>();
 
   constructor(memory: Memory, store: Store, clock: Clock, coherence: Coherence) {
     this.#memory = memory;
@@ -91,6 +96,10 @@ export class Tiers {
     if (head !== undefined)
       this.#memory.setHead(group, { ...head, invalidatedAt: Math.max(head.invalidatedAt, at) });
     this.#memory.doubt(group);
+    this.#purged.delete(group);
+    this.#purged.set(group, at);
+    const [oldest] = this.#purged.keys();
+    if (this.#purged.size > MAX_PURGED && oldest !== undefined) this.#purged.delete(oldest);
   }
 
   /** Has all that memory holds of a group compared with the store before it is served again. */
@@ -138,7 +147,9 @@ export class Tiers {
   hold(head: Head, entry: Entry, body: Buffer | undefined, isLowered: boolean): HeldWithHead {
     // Two answers of one group may end at once, and where the store fails nobody else has merged their heads.
     const known = this.#memory.head(entry.group);
-    const newest = !isLowered && known !== undefined && known.generation > head.generation ? known : head;
+    const newer = !isLowered && known !== undefined && known.generation > head.generation ? known : head;
+    const invalidatedAt = Math.max(newer.invalidatedAt, this.#purged.get(entry.group) ?? 0);
+    const newest = { ...newer, invalidatedAt };
     return { held: this.#memory.put(newest, entry, body, this.#clock.now()), head: newest };
   }
 

@@ -47,3 +47,11 @@ it("notes a purge, though another node stored an older answer between its two st
   await tiers.purge("demo", T0 + 1);
   expect((await store.read("demo", "json")).head).toMatchObject({ generation: 10, invalidatedAt: T0 + 1 });
 });
+
+it("is not forgotten by memory, though an answer that knows nothing of it was just being stored", async () => {
+  const tiers = new Tiers(new Memory(1 << 20), store, new TestClock(T0), { everyMs: Infinity });
+  const { head, entry } = changeOf("demo", "json", 10, Buffer.from("asked for before"));
+  await tiers.purge("demo", T0 + 1);
+  tiers.hold(head, entry!, Buffer.from("asked for before"), false);
+  expect(tiers.find("demo", "json")?.head).toMatchObject({ generation: 10, invalidatedAt: T0 + 1 });
+});
