@@ -1,5 +1,6 @@
-import type { Clock, Ms } from "../clock.ts";
+import type { Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
+import { keepRenewing } from "../fleet/keep-renewing.ts";
 import type { Lease, Leases } from "../fleet/leases.ts";
 import {
   type FillAloneOptions,
@@ -109,22 +110,6 @@ async function newsInStore(
 
 function followed(stored: HeldWithHead): Filled {
   return { ...stored, ...NOTHING_STORED, fwdStatus: undefined, isFollowed: true };
-}
-
-function keepRenewing(lease: Lease, clock: Clock, everyMs: Ms): () => void {
-  let cancel = (): void => undefined;
-  const arm = (): void => {
-    cancel = clock.after(everyMs, () => {
-      // Lost: the answer is then fenced off by whoever took over, unless it is the newer one.
-      void lease.renew().then((isHeld) => isHeld && isArmed && arm());
-    });
-  };
-  let isArmed = true;
-  arm();
-  return () => {
-    isArmed = false;
-    cancel();
-  };
 }
 
 function leaseKey({ group, name }: Resource): string {

@@ -1,6 +1,7 @@
 import type { FeedWord } from "../cache/freshness.ts";
 import type { EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable, UpstreamUnavailable } from "../errors.ts";
+import { keepRenewing } from "../fleet/keep-renewing.ts";
 import type { Lease, Leases } from "../fleet/leases.ts";
 import type { FeedPosition, Store } from "../store/store.ts";
 import type { OnSurvived } from "../store/survived.ts";
@@ -59,8 +60,11 @@ export interface FeedOptions extends MarksOptions {
 const LEASE_KEY = "feed";
 /** The lease is renewed at least this often, also while upstream is not asked. */
 const BEAT_MS: Ms = 60_000;
-/** Longer than a beat and the longest question together; so long after its death another node takes over. */
-const LEASE_MS: Ms = 150_000;
+/** So much longer than a beat the lease lasts: a node that stands still for less keeps it. */
+const LEASE_SLACK_MS: Ms = 12_000;
+/** While a question lasts, which is seldom so long, it is renewed this often. */
+const RENEW_EVERY_MS: Ms = LEASE_SLACK_MS / 3;
+
 /**
  * Follows upstream's changes: one node of the fleet asks, all use the position that it leaves in the store.
  *
@@ -148,7 +152,8 @@ export class Feed {
     }
     const leftMs = this.#leftMs();
     if (leftMs > 0) return Math.min(leftMs, this.#beatMs);
-    this.#waitMs = await this.#askNext();
+    const stopRenewing = this.#lease && keepRenewing(this.#lease, this.#options.clock, RENEW_EVERY_MS);
+    this.#waitMs = await this.#askNext().finally(stopRenewing);
     this.#waitsSince = this.#options.clock.now();
     return Math.min(this.#waitMs, this.#beatMs);
   }
@@ -164,7 +169,7 @@ export class Feed {
       if (await this.#lease.renew()) return true;
       this.#stepDown();
     }
-    const lease = await this.#options.leases.acquire(LEASE_KEY, LEASE_MS);
+    const lease = await this.#options.leases.acquire(LEASE_KEY, this.#beatMs + LEASE_SLACK_MS);
     if (lease.kind === "taken") return false;
     try {
       this.#takeOver(lease, await this.#options.store.readFeed());

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createChangelog } from "../../src/feed/changelog.ts";
 import { Feed, type FeedEvent } from "../../src/feed/feed.ts";
 import { LeaseTable } from "../../src/fleet/lease-table.ts";
+import type { Leases } from "../../src/fleet/leases.ts";
 import type { NewsItem } from "../../src/fleet/news.ts";
 import { openEmbeddedStore } from "../../src/store/embedded.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -14,8 +15,8 @@ import type { FakeUpstream } from "../support/upstream.ts";
 import { startPair } from "../upstream/pair.ts";
 
 const INTERVAL_MS = 50_000;
-/** As long as a lease lasts that is not renewed. */
-const LEASE_MS = 150_000;
+/** Longer than a lease lasts that is not renewed. */
+const LEASE_MS = 75_000;
 
 interface Node {
   readonly name: string;
@@ -64,7 +65,7 @@ function pick<T>({ value, waitMs }: { value: T; waitMs: number }): { value: T; w
 }
 
 /** A node of a fleet: leases of one table, a view of one store. */
-function joins(name: string, leases = table): Node {
+function joins(name: string, leases: Pick<LeaseTable, "leases"> = table): Node {
   const onSurvived = (what: string, _key: string, error: unknown): void => {
     throw new Error(what, { cause: error });
   };
@@ -161,6 +162,49 @@ describe("of several nodes", () => {
     await expect.poll(() => kinds(first)).toContain("lost");
     expect(leaders()).toEqual(["second"]);
     await expect.poll(() => second.marked).toContain("late 11");
+  });
+
+  it("another takes over within a beat and a little of the last renewal of one that has died", async () => {
+    let isDead = false;
+    // Whoever is dead renews nothing, and knows nothing of it.
+    const mortal = {
+      leases: (holder: string): Leases => ({
+        ...table.leases(holder),
+        acquire: async (key, lengthMs) => {
+          const turn = await table.leases(holder).acquire(key, lengthMs);
+          return turn.kind === "taken"
+            ? turn
+            : { ...turn, renew: () => (isDead ? Promise.resolve(true) : turn.renew()) };
+        },
+      }),
+    };
+    const first = joins("first", mortal);
+    await expect.poll(() => first.feed.state()).toMatchObject({ leads: true, serial: 10 });
+    const second = joins("second");
+    await clock.untilPending(2);
+    isDead = true;
+    clock.advance(LEASE_MS);
+    await clock.untilTimer(INTERVAL_MS);
+    clock.advance(INTERVAL_MS);
+    await expect.poll(() => second.feed.state().leads).toBe(true);
+  });
+
+  it("one keeps the lease while its question takes long", async () => {
+    const first = joins("first");
+    await expect.poll(() => first.feed.state()).toMatchObject({ leads: true, serial: 10 });
+    joins("second");
+    await clock.untilPending(2);
+    const gate = fake.hold("/pypi");
+    clock.advance(INTERVAL_MS);
+    await fake.arrived(2, "/pypi");
+    for (let passedMs = 0; passedMs < 3 * LEASE_MS; passedMs += 5_000) {
+      clock.advance(5_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(leaders()).toEqual(["first"]);
+    gate.release();
+    await expect.poll(() => first.events.at(-1)).toMatchObject({ kind: "asked" });
+    expect(kinds(first)).not.toContain("lost");
   });
 
   it("one steps back where leases are in trouble and two have led: by the fence of the position", async () => {
