@@ -44,6 +44,7 @@ export function composePrimary(config: Config, clock: Clock = systemClock): Lard
     async listen() {
       const failed = await pool.start();
       if (failed?.code !== undefined) throw new AlreadyTold(`a worker ended with ${failed.code}`);
+      if (failed?.reason !== undefined) throw new Error(`no worker can be started: ${failed.reason}`);
       if (failed !== undefined) throw new Error(`a worker was ended by ${failed.signal} before it listened`);
       log.info(
         { host: config.host, port, workers: pool.up },

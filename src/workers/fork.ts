@@ -36,6 +36,12 @@ export function forker(switchboard: Switchboard, onListening: (port: number) => 
           listening.delete(worker.id);
           resolve(endOf(code, signal));
         });
+        // Never unheard: the primary would end by it. What goes wrong with one that lives is told by its end.
+        worker.on("error", ({ message }) => {
+          if (worker.process.pid !== undefined) return;
+          listening.delete(worker.id);
+          resolve({ code: undefined, signal: undefined, reason: message });
+        });
       }),
       drain: (lingers) => switchboard.tell(worker.id, DRAIN, { lingers }),
       kill: () => void worker.process.kill("SIGKILL"),

@@ -5,6 +5,8 @@ import { Backoff } from "./backoff.ts";
 export interface WorkerEnd {
   readonly code: number | undefined;
   readonly signal: string | undefined;
+  /** Why there never was one, where the system would not start it. */
+  readonly reason?: string;
 }
 
 /** A worker's process, just forked. */

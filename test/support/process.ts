@@ -18,9 +18,15 @@ export interface LarderProcess {
   end(signal: NodeJS.Signals): Promise<number | string>;
 }
 
-/** Starts one and waits until it listens. `env` is all that it gets, beside PATH. */
-export async function startProcess(env: Readonly<Record<string, string>>): Promise<LarderProcess> {
-  const { child, output } = launch({ PORT: "0", HOST: "127.0.0.1", ...env });
+/**
+ * Starts one and waits until it listens. `env` is all that it gets, beside PATH.
+ * @param node the Node that runs it, and its workers
+ */
+export async function startProcess(
+  env: Readonly<Record<string, string>>,
+  node = process.execPath,
+): Promise<LarderProcess> {
+  const { child, output } = launch({ PORT: "0", HOST: "127.0.0.1", ...env }, node);
   const log = (): Record<string, unknown>[] => parseLines(output());
   const port = await new Promise<string>((resolve, reject) => {
     const look = (): void => {
@@ -76,8 +82,11 @@ export async function runProcess(
   return { code: code ?? -1, output: output() };
 }
 
-function launch(env: Readonly<Record<string, string>>): { child: ChildProcess; output: () => string } {
-  const child = spawn(process.execPath, ["src/main.ts"], {
+function launch(
+  env: Readonly<Record<string, string>>,
+  node = process.execPath,
+): { child: ChildProcess; output: () => string } {
+  const child = spawn(node, ["src/main.ts"], {
     cwd: ROOT,
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,4 +1,13 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -32,13 +41,14 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 });
 
-async function start(env: Record<string, string> = {}): Promise<LarderProcess> {
-  larder = await startProcess({
+async function start(env: Record<string, string> = {}, node?: string): Promise<LarderProcess> {
+  const all = {
     LARDER_UPSTREAM: upstream.url,
     LARDER_DATA: join(directory, "data"),
     LARDER_WORKERS: "2",
     ...env,
-  });
+  };
+  larder = await startProcess(all, node);
   return larder;
 }
 
@@ -214,6 +224,27 @@ describe("several workers", () => {
     expect(process_.output()).toContain(`LARDER_DATA (${join(directory, "data")}) cannot be used`);
     expect(await errorOf(process_.url)).toBe(200);
     rmSync(join(directory, "data"));
+    await expect.poll(() => process_.workerPids(), { timeout: 20_000 }).toHaveLength(2);
+  });
+
+  it("go on where no process can be started, and are as many as before once one can", async () => {
+    const [node, away] = [join(directory, "node"), join(directory, "node-away")];
+    copyFileSync(process.execPath, node, constants.COPYFILE_FICLONE);
+    const process_ = await start({}, node);
+    const before = process_.workerPids();
+    renameSync(node, away); // as by an installation of dependencies under way
+    process_.child.kill("SIGHUP");
+    await expect
+      .poll(() => said(process_, "a new worker did not come up: the old ones go on"))
+      .toHaveLength(1);
+    expect(process_.workerPids()).toEqual(before);
+    process.kill(before[0]!, "SIGKILL");
+    const pauses = (): unknown[] =>
+      said(process_, "a worker was lost, and is replaced").map(({ replacedInMs }) => replacedInMs);
+    await expect.poll(pauses).toEqual(expect.arrayContaining([0, 250, 500]));
+    expect(process_.output()).toContain("ENOENT");
+    expect(await errorOf(process_.url)).toBe(200);
+    renameSync(away, node);
     await expect.poll(() => process_.workerPids(), { timeout: 20_000 }).toHaveLength(2);
   });
 
