@@ -35,7 +35,7 @@ export class RedisManners implements Manners {
    * Those of this node who wait, one behind the other: only the first of them asks Redis again and again. Resolves when
    * all of them are in or wait no more.
    */
-  #queue: Promise<void> = Promise.resolve();
+  #queue: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #isStaying = false;
 
@@ -55,7 +55,7 @@ export class RedisManners implements Manners {
     if (typeof first !== "number") return first;
     this.#waiting += 1;
     const before = this.#queue;
-    const gone = Promise.withResolvers<void>();
+    const gone = Promise.withResolvers<undefined>();
     this.#queue = gone.promise;
     try {
       await this.#until(before, giveUpAt);
@@ -63,7 +63,7 @@ export class RedisManners implements Manners {
     } finally {
       this.#waiting -= 1;
       // Who leaves before his turn does not bring it to who is behind him.
-      void before.then(gone.resolve);
+      void before.then(() => gone.resolve(undefined));
     }
   }
 
@@ -80,7 +80,7 @@ export class RedisManners implements Manners {
   }
 
   /** Resolves when those before are gone, and at the latest at that instant. */
-  async #until(before: Promise<void>, giveUpAt: EpochMs): Promise<void> {
+  async #until(before: Promise<unknown>, giveUpAt: EpochMs): Promise<void> {
     let cancel = (): void => undefined;
     const late = new Promise<void>((resolve) => {
       cancel = this.#clock.after(giveUpAt - this.#clock.now(), resolve);
