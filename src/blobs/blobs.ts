@@ -220,8 +220,12 @@ export class Blobs {
 
   async #publish(key: BlobKey, source: Source): Promise<void> {
     const name = nameOf(key);
-    const row = this.#index.get(name);
-    if (row !== undefined) await source.publish?.({ ...row, open: () => this.#open(name, row) });
+    try {
+      const row = this.#index.get(name);
+      if (row !== undefined) await source.publish?.({ ...row, open: () => this.#open(name, row) });
+    } catch (error) {
+      this.#options.onSurvived("files: hand on", key.path, error);
+    }
   }
 
   /** What a fill of another process has written so far. */

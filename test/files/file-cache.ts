@@ -32,7 +32,7 @@ export interface FileCacheOptions {
   readonly dataDirectory?: string;
   /** A folder of files that others share. */
   readonly sharedDirectory?: string;
-  readonly leases?: Leases;
+  readonly leases?: Leases | undefined;
   /** As LARDER_S3. */
   readonly s3?: string;
   readonly s3Redirect?: boolean;

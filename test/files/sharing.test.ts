@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { LeaseTable } from "../../src/fleet/lease-table.ts";
@@ -58,6 +59,28 @@ function inFolder(): string[] {
     .filter((each) => each.isFile() && !/\.lock$|^folder-id$/.test(each.name))
     .map((each) => each.name);
 }
+
+describe("a file that is stored, but cannot be handed on", () => {
+  it.each(["with others", "alone"])("is served, and that is told, %s", async (how) => {
+    const cache = await node("a", how === "alone" ? { leases: undefined } : {});
+    const bytes = someBytes(1_000, 7);
+    const path = await hashPath(bytes);
+    const blake2b256 = path.split("/").slice(2, 5).join("");
+    const { fill } = cache.blobs.fill(
+      { path, blake2b256 },
+      {
+        open: () =>
+          Promise.resolve({ kind: "stream", startAt: 0, totalBytes: 1_000, ...FACTS, body: of(bytes) }),
+        publish: () => Promise.reject(new Error("no row can be read")),
+      },
+    );
+    expect(await fill.done).toBe("stored");
+    await expect.poll(() => cache.survived).toEqual(["files: hand on"]);
+  });
+});
+
+const FACTS = { contentType: "text/plain", lastModified: undefined, date: "Thu, 01 Jan 2026 00:00:00 GMT" };
+const of = (bytes: Buffer): Readable => Readable.from([bytes], { objectMode: false });
 
 describe("a file that several nodes want at once", () => {
   it("is asked for upstream once, and all others read along from the first byte on", async () => {
