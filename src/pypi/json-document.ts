@@ -52,6 +52,7 @@ class DocumentReader implements JsonEvents {
   readonly #fileUrls = new ByteSpanList();
   readonly #outer: Place[] = [];
   #place: Place = "outside";
+  #members = MEMBERS.outside;
   /** Which of the place's members the next value is. */
   #member = NO_MEMBER;
   #lastSerial: number | undefined;
@@ -62,13 +63,15 @@ class DocumentReader implements JsonEvents {
   }
 
   key(start: number, end: number): void {
+    this.#member = NO_MEMBER;
+    if (this.#members.length === 0) return;
     this.#member = this.#memberAt(start, end);
     if (this.#member === "last_serial") this.#lastSerial = undefined;
     if (this.#member === "version" || this.#member === "info") this.#version = undefined;
   }
 
   #memberAt(start: number, end: number): string {
-    for (const { name, text } of MEMBERS[this.#place]) {
+    for (const { name, text } of this.#members) {
       if (isText(this.#bytes, start, end, text)) return name;
     }
     return NO_MEMBER;
@@ -89,12 +92,16 @@ class DocumentReader implements JsonEvents {
 
   open(container: "object" | "array"): void {
     this.#outer.push(this.#place);
-    this.#place = placeWithin(this.#place, this.#member, container);
-    this.#member = NO_MEMBER;
+    this.#enter(placeWithin(this.#place, this.#member, container));
   }
 
   close(): void {
-    this.#place = this.#outer.pop() ?? "outside";
+    this.#enter(this.#outer.pop() ?? "outside");
+  }
+
+  #enter(place: Place): void {
+    this.#place = place;
+    this.#members = MEMBERS[place];
     // Else what follows in an array would pass for the last member of the object before it.
     this.#member = NO_MEMBER;
   }

@@ -1,3 +1,4 @@
+import { plainEnd } from "./json-runs.ts";
 import { NotJson } from "./not-json.ts";
 
 /** How deep a document may nest. PyPI's nest 5 deep; this keeps rubbish from costing memory. */
@@ -35,30 +36,38 @@ const PLUS = 0x2b;
 const DOT = 0x2e;
 const ZERO = 0x30;
 const LOWER_E = 0x65;
+const LOWER_F = 0x66;
+const LOWER_N = 0x6e;
+const LOWER_T = 0x74;
 const LOWER_U = 0x75;
 const AS_LOWER = 0x20; // the bit by which ASCII's small letters differ from its capitals
 
-const LITERALS: ReadonlyMap<number | undefined, Buffer> = new Map(
-  ["true", "false", "null"].map((word) => [word.charCodeAt(0), Buffer.from(word)]),
-);
-/** 1 for what is part of a string as it is. */
-const MEANS_ITSELF = new Uint8Array(256).map((_, byte) =>
-  Number(byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH),
-);
+const [TRUE, FALSE, NULL] = ["true", "false", "null"].map((word) => Buffer.from(word));
 const ESCAPABLE = new Set(Buffer.from('"\\/bfnrt'));
 
-/** What may come next, in the words of the error message. `key text` and `string text`: within the quotes. */
-type Expected =
-  | "'{'"
-  | "a key or '}'"
-  | "a key"
-  | "key text"
-  | "':'"
-  | "a value or ']'"
-  | "a value"
-  | "string text"
-  | "',' or the close"
-  | "nothing more";
+/** What may come next. Numbers, for they are looked at with every token; `WORDS` says them in an error message. */
+const KEY_OR_CLOSE = 0;
+const KEY = 1;
+const VALUE_OR_CLOSE = 2;
+const VALUE = 3;
+const KEY_TEXT = 4; // within its quotes
+const STRING_TEXT = 5; // likewise
+const AFTER_KEY = 6;
+const AFTER_VALUE = 7;
+const DOCUMENT = 8;
+const NOTHING_MORE = 9;
+const WORDS = [
+  "a key or '}'",
+  "a key",
+  "a value or ']'",
+  "a value",
+  "key text",
+  "string text",
+  "':'",
+  "',' or the close",
+  "'{'",
+  "nothing more",
+];
 
 const isSpace = (byte: number | undefined): boolean =>
   byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
@@ -74,16 +83,19 @@ const isHexDigit = (byte: number | undefined): boolean =>
  */
 export class JsonScanner {
   readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #events: JsonEvents;
   /** By depth: 1 for an object, 0 for an array. */
   readonly #isObject = new Uint8Array(MAX_DEPTH + 1);
   #depth = 0;
+  #inObject = false;
   #at = 0;
-  #expected: Expected = "'{'";
+  #expected = DOCUMENT;
   #textStart = 0;
 
   constructor(bytes: Uint8Array, events: JsonEvents) {
     this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#events = events;
   }
 
@@ -94,152 +106,140 @@ export class JsonScanner {
    * @throws NotJson
    */
   scan(sliceBytes: number): boolean {
-    const limit = Math.min(this.#bytes.length, this.#at + sliceBytes);
-    while (this.#at < limit) {
-      if (this.#expected === "key text" || this.#expected === "string text") this.#text(limit);
-      else if (isSpace(this.#bytes[this.#at])) this.#at++;
-      else this.#expected = this.#token(this.#bytes[this.#at]);
+    const bytes = this.#bytes;
+    const view = this.#view;
+    const events = this.#events;
+    const limit = Math.min(bytes.length, this.#at + sliceBytes);
+    // One loop over local variables: a method for each kind of token, and fields in between, take as long again.
+    let at = this.#at;
+    let textStart = this.#textStart;
+    let inObject = this.#inObject;
+    let expected = this.#expected;
+    if (expected === KEY_TEXT || expected === STRING_TEXT) at = plainEnd(view, at, limit);
+    while (at < limit) {
+      const byte = bytes[at] ?? 0;
+      if (byte === QUOTE && expected <= VALUE) {
+        at++;
+        textStart = at;
+        expected = expected <= KEY ? KEY_TEXT : STRING_TEXT;
+        at = plainEnd(view, at, limit);
+      }
+      if (expected === KEY_TEXT || expected === STRING_TEXT) {
+        if (at >= limit) break;
+        if (bytes[at] !== QUOTE) {
+          at = plainEnd(view, this.#afterEscape(at), limit);
+        } else if (expected === KEY_TEXT) {
+          events.key(textStart, at);
+          at++;
+          expected = AFTER_KEY;
+          if (bytes[at] === COLON) {
+            at++;
+            expected = VALUE;
+          }
+        } else {
+          events.string(textStart, at);
+          at++;
+          expected = AFTER_VALUE;
+        }
+        continue;
+      }
+      if (byte === COMMA && expected === AFTER_VALUE) {
+        at++;
+        expected = inObject ? KEY : VALUE;
+      } else if (byte === COLON && expected === AFTER_KEY) {
+        at++;
+        expected = VALUE;
+      } else if (isSpace(byte)) {
+        at++;
+      } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+        expected = this.#open(byte, expected, at);
+        inObject = byte === OPEN_OBJECT;
+        at++;
+      } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
+        expected = this.#close(byte, expected, at);
+        inObject = this.#isObject[this.#depth] === 1;
+        at++;
+      } else {
+        if (expected !== VALUE && expected !== VALUE_OR_CLOSE) this.#fail(at, WORDS[expected]);
+        at = byte === MINUS || isDigit(byte) ? this.#number(at) : this.#literal(byte, at, expected);
+        expected = AFTER_VALUE;
+      }
     }
-    if (limit < this.#bytes.length) return false;
-    if (this.#expected !== "nothing more") this.#fail();
+    this.#at = at;
+    this.#textStart = textStart;
+    this.#inObject = inObject;
+    this.#expected = expected;
+    if (limit < bytes.length) return false;
+    if (expected !== NOTHING_MORE) this.#fail(at, WORDS[expected]);
     return true;
   }
 
-  /** Takes the token that begins with `byte`, and says what may come after it. */
-  #token(byte: number | undefined): Expected {
-    switch (this.#expected) {
-      case "'{'":
-        return byte === OPEN_OBJECT ? this.#open("object") : this.#fail();
-      case "a key or '}'":
-        return byte === CLOSE_OBJECT ? this.#close() : this.#key(byte);
-      case "a key":
-        return this.#key(byte);
-      case "':'":
-        return byte === COLON ? this.#step("a value") : this.#fail();
-      case "a value or ']'":
-        return byte === CLOSE_ARRAY ? this.#close() : this.#value(byte);
-      case "a value":
-        return this.#value(byte);
-      case "',' or the close":
-        return this.#afterValue(byte);
-      default:
-        return this.#fail();
-    }
-  }
-
-  #key(byte: number | undefined): Expected {
-    return byte === QUOTE ? this.#openText("key text") : this.#fail();
-  }
-
-  #value(byte: number | undefined): Expected {
-    if (byte === QUOTE) return this.#openText("string text");
-    if (byte === OPEN_OBJECT) return this.#open("object");
-    if (byte === OPEN_ARRAY) return this.#open("array");
-    return byte === MINUS || isDigit(byte) ? this.#number() : this.#literal(byte);
-  }
-
-  #afterValue(byte: number | undefined): Expected {
-    const inObject = this.#isObject[this.#depth] === 1;
-    if (byte === COMMA) return this.#step(inObject ? "a key" : "a value");
-    return byte === (inObject ? CLOSE_OBJECT : CLOSE_ARRAY) ? this.#close() : this.#fail();
-  }
-
-  #open(container: "object" | "array"): Expected {
-    if (this.#depth === MAX_DEPTH) this.#fail(`no more than ${MAX_DEPTH} levels`);
+  #open(bracket: number, expected: number, at: number): number {
+    const isObject = bracket === OPEN_OBJECT;
+    const mayOpen = expected === VALUE || expected === VALUE_OR_CLOSE || (isObject && expected === DOCUMENT);
+    if (!mayOpen) this.#fail(at, WORDS[expected]);
+    if (this.#depth === MAX_DEPTH) this.#fail(at, `no more than ${MAX_DEPTH} levels`);
     this.#depth++;
-    this.#isObject[this.#depth] = container === "object" ? 1 : 0;
-    this.#events.open(container, this.#at);
-    return this.#step(container === "object" ? "a key or '}'" : "a value or ']'");
+    this.#isObject[this.#depth] = isObject ? 1 : 0;
+    this.#events.open(isObject ? "object" : "array", at);
+    return isObject ? KEY_OR_CLOSE : VALUE_OR_CLOSE;
   }
 
-  #close(): Expected {
+  #close(bracket: number, expected: number, at: number): number {
+    const inObject = this.#isObject[this.#depth] === 1;
+    const mayClose = expected === AFTER_VALUE || expected === (inObject ? KEY_OR_CLOSE : VALUE_OR_CLOSE);
+    if (!mayClose || bracket !== (inObject ? CLOSE_OBJECT : CLOSE_ARRAY)) this.#fail(at, WORDS[expected]);
     this.#depth--;
-    this.#events.close(this.#at + 1);
-    return this.#step(this.#depth === 0 ? "nothing more" : "',' or the close");
+    this.#events.close(at + 1);
+    return this.#depth === 0 ? NOTHING_MORE : AFTER_VALUE;
   }
 
-  #openText(text: "key text" | "string text"): Expected {
-    this.#textStart = this.#at + 1;
-    return this.#step(text);
-  }
-
-  /** Steps over one byte. */
-  #step(expected: Expected): Expected {
-    this.#at++;
-    return expected;
-  }
-
-  /** Goes on within a string, up to and with its closing quote or as far as `limit`. */
-  #text(limit: number): void {
-    const bytes = this.#bytes;
-    let at = this.#at;
-    while (at < limit) {
-      // One look for each byte, instead of a comparison with each that means something.
-      while (at < limit && MEANS_ITSELF[bytes[at] ?? 0] === 1) at++;
-      if (at >= limit || bytes[at] === QUOTE) break;
-      if (bytes[at] !== BACKSLASH) this.#fail("no control character in a string", at);
-      at = this.#afterEscape(at);
-    }
-    this.#at = at;
-    if (at < limit) this.#expected = this.#closeText(at);
-  }
-
-  #closeText(end: number): Expected {
-    if (this.#expected === "key text") {
-      this.#events.key(this.#textStart, end);
-      return this.#step("':'");
-    }
-    this.#events.string(this.#textStart, end);
-    return this.#step("',' or the close");
-  }
-
+  /** @throws NotJson where what stands there is no escape either */
   #afterEscape(backslash: number): number {
+    if (this.#bytes[backslash] !== BACKSLASH) this.#fail(backslash, "no control character in a string");
     const escaped = this.#bytes[backslash + 1];
     if (escaped !== undefined && ESCAPABLE.has(escaped)) return backslash + 2;
-    if (escaped !== LOWER_U) this.#fail("an escape", backslash + 1);
+    if (escaped !== LOWER_U) this.#fail(backslash + 1, "an escape");
     for (let at = backslash + 2; at < backslash + 6; at++) {
-      if (!isHexDigit(this.#bytes[at])) this.#fail("a hexadecimal digit", at);
+      if (!isHexDigit(this.#bytes[at])) this.#fail(at, "a hexadecimal digit");
     }
     return backslash + 6;
   }
 
-  #number(): Expected {
+  #number(start: number): number {
     const bytes = this.#bytes;
-    const start = this.#at;
     let at = bytes[start] === MINUS ? start + 1 : start;
-    at = bytes[at] === ZERO ? at + 1 : this.#afterDigits(at);
-    if (bytes[at] === DOT) at = this.#afterDigits(at + 1);
+    at = bytes[at] === ZERO ? at + 1 : this.#afterDigits(at, start);
+    if (bytes[at] === DOT) at = this.#afterDigits(at + 1, start);
     if (((bytes[at] ?? 0) | AS_LOWER) === LOWER_E) {
       const signed = bytes[at + 1] === PLUS || bytes[at + 1] === MINUS;
-      at = this.#afterDigits(at + (signed ? 2 : 1));
+      at = this.#afterDigits(at + (signed ? 2 : 1), start);
     }
     this.#events.number(start, at);
-    this.#at = at;
-    return "',' or the close";
+    return at;
   }
 
-  #afterDigits(start: number): number {
-    if (!isDigit(this.#bytes[start])) this.#fail("a digit", start);
-    const longest = this.#at + MAX_NUMBER_BYTES;
+  #afterDigits(start: number, numberStart: number): number {
+    if (!isDigit(this.#bytes[start])) this.#fail(start, "a digit");
+    const longest = numberStart + MAX_NUMBER_BYTES;
     let at = start + 1;
     while (isDigit(this.#bytes[at])) {
       at++;
-      if (at > longest) this.#fail(`a number of at most ${MAX_NUMBER_BYTES} bytes`, at);
+      if (at > longest) this.#fail(at, `a number of at most ${MAX_NUMBER_BYTES} bytes`);
     }
     return at;
   }
 
-  #literal(byte: number | undefined): Expected {
-    const word = LITERALS.get(byte);
-    if (word === undefined) return this.#fail();
+  #literal(byte: number, at: number, expected: number): number {
+    const word = byte === LOWER_N ? NULL : byte === LOWER_F ? FALSE : byte === LOWER_T ? TRUE : undefined;
+    if (word === undefined) return this.#fail(at, WORDS[expected]);
     for (let i = 1; i < word.length; i++) {
-      if (this.#bytes[this.#at + i] !== word[i]) this.#fail(word.toString(), this.#at + i);
+      if (this.#bytes[at + i] !== word[i]) this.#fail(at + i, word.toString());
     }
-    this.#at += word.length;
-    return "',' or the close";
+    return at + word.length;
   }
 
-  #fail(expected: string = this.#expected, offset: number = this.#at): never {
+  #fail(offset: number, expected = ""): never {
     throw new NotJson(this.#bytes, offset, expected);
   }
 }
