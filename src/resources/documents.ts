@@ -142,7 +142,7 @@ export class Documents {
     const scanned = await prove(kind, path, bytes);
     if (answer.etagMatched === false) this.#options.onUnproven(path, answer.etag);
     const stored = await toStore(answer, bytes);
-    this.#options.expectDecoded(stored.digest, { bytes, scanned });
+    this.#options.expectDecoded(stored.digest, { bytes, scanned, isOwn: bytes !== answer.body });
     const { etag, date, confirmedAt, contentType } = answer;
     const generation = answer.serial ?? scanned.serial;
     const ownName = ownNameOf(scanned, request.version);

@@ -8,6 +8,7 @@ import { moveUrls, type UrlMove } from "../pypi/url-moves.ts";
 import type { Awaitable, Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import { encode } from "./encode.ts";
+import { free } from "./free.ts";
 import { kindOf, type Scanned } from "./kinds.ts";
 
 /** Which representation of a document a request wants (RFC 9110 §3.2). */
@@ -25,6 +26,14 @@ export interface Wanted {
 export interface Decoded {
   readonly bytes: Buffer;
   readonly scanned: Scanned;
+  /** Whether the bytes are nobody else's: not the stored body itself. */
+  readonly isOwn: boolean;
+}
+
+/** A decoded document, and how many are at work on it. */
+interface Lent {
+  readonly decoded: Decoded;
+  users: number;
 }
 
 export interface RepresentationsOptions {
@@ -43,7 +52,7 @@ const FORM = `1 ${process.versions.zlib} ${process.versions.zstd ?? ""}`;
 // A body that is no longer goes out in one write with its head: up to 16 KiB libuv takes a string without a copy of its own.
 const AS_TEXT_UP_TO_BYTES = 15_000;
 
-// A document that was just fetched is decoded already. Its first representation follows at once, or never.
+// A document that was just fetched is decoded already. Its first representations follow at once, or never.
 const KEEP_DECODED_MS: Ms = 1_000;
 
 /**
@@ -53,7 +62,7 @@ const KEEP_DECODED_MS: Ms = 1_000;
 export class Representations {
   readonly #options: RepresentationsOptions;
   readonly #making = new Map<string, Promise<Representation | undefined>>();
-  readonly #decoded = new Map<string, Decoded>();
+  readonly #decoded = new Map<string, Lent>();
 
   constructor(options: RepresentationsOptions) {
     this.#options = options;
@@ -61,8 +70,9 @@ export class Representations {
 
   /** Hands over what the fill of an entry has decoded anyway. */
   expect(digest: string, decoded: Decoded): void {
-    this.#decoded.set(digest, decoded);
-    this.#options.clock.after(KEEP_DECODED_MS, () => this.#decoded.delete(digest));
+    const lent = { decoded, users: 0 };
+    this.#decoded.set(digest, lent);
+    this.#options.clock.after(KEEP_DECODED_MS, () => this.#forget(digest, lent));
   }
 
   /**
@@ -94,7 +104,8 @@ export class Representations {
   /** @returns the document without its coding, to look into; undefined when the stored body is gone */
   async decoded(held: Held): Promise<Buffer | undefined> {
     const stored = await this.#options.cache.body(held);
-    return stored === undefined ? undefined : (await this.#decode(held.entry, stored)).bytes;
+    // Never given back: who looks into it has it for as long as he likes.
+    return stored === undefined ? undefined : (await this.#borrow(held.entry, stored)).decoded.bytes;
   }
 
   async #make(held: Held, wanted: Wanted): Promise<Representation | undefined> {
@@ -114,13 +125,17 @@ export class Representations {
     if (stored === undefined) return undefined;
     const moves = this.#movesFor(wanted);
     if (moves.length === 0 && wanted.coding === held.entry.coding) return stored;
-    const { bytes, scanned } = await this.#decode(held.entry, stored);
+    const lent = await this.#borrow(held.entry, stored);
+    const { bytes, scanned } = lent.decoded;
     const served =
       scanned.urls === undefined
         ? bytes
         : await moveUrls(bytes, scanned.urls, moves, kindOf(held.entry.name).syntax);
     if (served === bytes && wanted.coding === held.entry.coding) return stored;
-    return await encode(served, wanted.coding);
+    const body = await encode(served, wanted.coding);
+    if (served !== bytes && served !== body) free(served);
+    if (body !== bytes) this.#giveBack(held.entry.digest, lent);
+    return body;
   }
 
   #movesFor({ filesBase, integrityBase }: Wanted): UrlMove[] {
@@ -131,11 +146,27 @@ export class Representations {
     return moves;
   }
 
-  async #decode(entry: Entry, stored: Buffer): Promise<Decoded> {
-    const decoded = this.#decoded.get(entry.digest);
-    if (decoded !== undefined) return decoded;
+  /** The document without its coding, not to be freed before it is given back. */
+  async #borrow(entry: Entry, stored: Buffer): Promise<Lent> {
+    const expected = this.#decoded.get(entry.digest);
+    if (expected !== undefined) {
+      expected.users++;
+      return expected;
+    }
     const bytes = await decodeBody(stored, entry.coding, this.#options.maxDocumentBytes);
-    return { bytes, scanned: await kindOf(entry.name).scan(bytes) };
+    const scanned = await kindOf(entry.name).scan(bytes);
+    return { decoded: { bytes, scanned, isOwn: bytes !== stored }, users: 1 };
+  }
+
+  /** The last who is at work on a document frees it: all that wait for one that was fetched begin in the same turn. */
+  #giveBack(digest: string, lent: Lent): void {
+    lent.users--;
+    this.#forget(digest, lent);
+  }
+
+  #forget(digest: string, lent: Lent): void {
+    if (this.#decoded.get(digest) === lent) this.#decoded.delete(digest);
+    if (lent.users === 0 && lent.decoded.isOwn) free(lent.decoded.bytes);
   }
 }
 
