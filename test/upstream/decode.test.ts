@@ -26,6 +26,11 @@ describe("decodeBody", () => {
     ["bytes that are no gzip", Buffer.from("<html>")],
     ["no bytes", Buffer.alloc(0)],
     ["anything behind the end", Buffer.concat([gzipSync("{}"), Buffer.from("<!-- -->")])],
+    [
+      "behind the end what says that it is small",
+      Buffer.concat([gzipSync("{}"), Buffer.from([1, 2, 0, 0, 0])]),
+    ],
+    ["behind the end another member", Buffer.concat([gzipSync("{}"), gzipSync("{}")])],
     ["zeros behind the end", Buffer.concat([gzipSync("{}"), Buffer.alloc(8)])],
   ])("refuses %s", async (_, bytes) => {
     expect(await failureOf(decodeBody(bytes, "gzip", 1e6))).toMatchObject({ failure: "bad-coding" });
@@ -35,6 +40,23 @@ describe("decodeBody", () => {
     const gzip = gzipSync(Buffer.alloc(1_000_000));
     expect(await decodeBody(gzip, "gzip", 1_000_000)).toHaveLength(1_000_000);
     expect(await failureOf(decodeBody(gzip, "gzip", 999_999))).toMatchObject({ failure: "too-large" });
+  });
+
+  it("is not taken in by a length that a gzip claims", async () => {
+    const gzip = gzipSync(Buffer.alloc(100_000));
+    for (const claimed of [1, 63, 64, 50_000, 100_001]) {
+      gzip.writeUInt32LE(claimed, gzip.length - 4);
+      expect(await failureOf(decodeBody(gzip, "gzip", 1e6))).toMatchObject({ failure: "bad-coding" });
+    }
+  });
+
+  it("decodes small ones as large ones", async () => {
+    for (const length of [0, 1, 62, 63, 64, 65, 65_535, 65_536, 65_537]) {
+      const gzip = gzipSync(Buffer.alloc(length, "{}"));
+      expect(await decodeBody(gzip, "gzip", length)).toEqual(Buffer.alloc(length, "{}"));
+      if (length > 0)
+        expect(await failureOf(decodeBody(gzip, "gzip", length - 1))).toMatchObject({ failure: "too-large" });
+    }
   });
 
   it("hands an uncoded body through, within the same bound", async () => {
