@@ -61,7 +61,7 @@ export class Checkpointer {
   }
 
   #start(): Worker {
-    const script = new URL("embedded-checkpoint-worker.ts", import.meta.url);
+    const script = new URL("embedded-checkpoint-worker.js", import.meta.url);
     const worker = new Worker(script, { workerData: this.#file, execArgv: [] });
     worker.unref();
     worker.on("message", () => {
