@@ -45,8 +45,12 @@ interface Group {
   readonly slots: Map<string, Slot>;
 }
 
-// What an entry costs besides its bytes: objects, strings, map places. Measured roughly, rounded up.
-const OVERHEAD_BYTES = 1024;
+// What is held beside the bytes themselves, as measured with some 5,000 entries (bench/README.md), rounded up. An entry:
+// objects, strings, places in maps. A body: two objects of V8's, what the allocator keeps of it. A representation: its key,
+// tag and fields, the head that was rendered of it, the way to it that the routes remember.
+const ENTRY_BYTES = 1_200;
+const BODY_BYTES = 400;
+const REPRESENTATION_BYTES = 800;
 
 // A base URL comes from the client's Host header: a client that invents hosts must not fill the memory with
 // copies of one entry. The oldest goes.
@@ -63,7 +67,7 @@ export class Memory {
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** `maxBytes` bounds bodies, representations and a fixed overhead per entry. */
+  /** `maxBytes` bounds bodies, representations and what each of them costs beside its bytes. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -102,9 +106,9 @@ export class Memory {
       checkedAt: now,
     };
     if (before !== undefined) this.#drop(before);
-    const slot: Slot = { group, held, bytes: OVERHEAD_BYTES + (held.body?.length ?? 0), used: false };
+    const slot: Slot = { group, held, bytes: ENTRY_BYTES + bodyBytes(held.body), used: false };
     for (const representation of held.representations.values())
-      slot.bytes += extraBytes(held.body, representation);
+      slot.bytes += representationBytes(held.body, representation);
     if (!this.#isAdmissible(slot.bytes)) return held;
     this.#groups.set(entry.group, group);
     group.slots.set(entry.name, slot);
@@ -141,7 +145,7 @@ export class Memory {
     const slot = this.#slotOf(held);
     if (slot === undefined || slot.held.body !== undefined || !this.#isAdmissible(body.length)) return;
     slot.held.body = body;
-    this.#grow(slot, body.length);
+    this.#grow(slot, bodyBytes(body));
   }
 
   /** Keeps a representation with its entry, where that entry is still held. */
@@ -152,12 +156,12 @@ export class Memory {
     if (representations.size >= MAX_REPRESENTATIONS) {
       for (const [oldKey, old] of representations) {
         representations.delete(oldKey);
-        this.#grow(slot, -extraBytes(slot.held.body, old));
+        this.#grow(slot, -representationBytes(slot.held.body, old));
         break;
       }
     }
     representations.set(key, representation);
-    this.#grow(slot, extraBytes(slot.held.body, representation));
+    this.#grow(slot, representationBytes(slot.held.body, representation));
   }
 
   /** Forgets a name whose body turned out to be gone. */
@@ -228,7 +232,12 @@ export class Memory {
   }
 }
 
+function bodyBytes(body: Buffer | undefined): number {
+  return body === undefined ? 0 : body.length + BODY_BYTES;
+}
+
 /** A representation that forwards the stored bytes untouched costs them only once. */
-function extraBytes(body: Buffer | undefined, representation: Representation): number {
-  return representation.body === body ? 0 : representation.body.length;
+function representationBytes(stored: Buffer | undefined, { body }: Representation): number {
+  if (body === stored) return REPRESENTATION_BYTES;
+  return REPRESENTATION_BYTES + (typeof body === "string" ? body.length : bodyBytes(body));
 }

@@ -5,6 +5,7 @@ import type { Clock, Ms } from "../clock.ts";
 import { SERIAL_FIELD } from "../pypi/answers.ts";
 import { filesMove, provenanceMove } from "../pypi/file-urls.ts";
 import { moveUrls, type UrlMove } from "../pypi/url-moves.ts";
+import { owned } from "../store/owned.ts";
 import type { Awaitable, Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import { encode } from "./encode.ts";
@@ -113,7 +114,7 @@ export class Representations {
     if (body === undefined) return undefined;
     const representation = {
       etag: mintEtag(held.entry, wanted),
-      body: body.length <= AS_TEXT_UP_TO_BYTES ? body.toString("latin1") : body,
+      body: body.length <= AS_TEXT_UP_TO_BYTES ? body.toString("latin1") : owned(body),
       fields: fieldsOf(held.entry, wanted),
     };
     this.#options.cache.keepRepresentation(held, keyOf(wanted), representation);
