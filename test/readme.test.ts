@@ -63,3 +63,16 @@ describe("the README", () => {
       expect(Object.keys(scripts)).toContain(name);
   });
 });
+
+describe("the Dockerfile", () => {
+  it("starts larder as npm start does", () => {
+    const { scripts } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+      scripts: { start: string };
+    };
+    const [settings = "", command = ""] = scripts.start.split(/ (?=node )/);
+    const dockerfile = readFileSync(new URL("../Dockerfile", import.meta.url), "utf8");
+    for (const setting of settings.split(" ")) expect(dockerfile).toContain(setting);
+    const words = command.split(" ").map((word) => JSON.stringify(word));
+    expect(dockerfile).toContain(`CMD [${words.join(", ")}]`);
+  });
+});

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import packageJson from "../../package.json" with { type: "json" };
 import { freePort, launch, type Scene, type Server, type ServerKind } from "./launch.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
@@ -10,8 +11,16 @@ const LIFETIMES = { LARDER_FRESH: "24h", LARDER_OWN_CHECK: "24h", LARDER_NEGATIV
 /** No other server here spares upstream; a bound on requests a second would be all that cold rows show. */
 const UNBOUNDED = { LARDER_UPSTREAM_RATE: "unlimited" };
 
-/** As in the script `start` of package.json. */
-const ALLOCATOR = { MALLOC_ARENA_MAX: "2" };
+/** `npm start`: environment, `node`, its flags, `src/main.ts`. */
+const START = packageJson.scripts.start.split(" ");
+const NODE_AT = START.indexOf("node");
+const NODE_FLAGS = START.slice(NODE_AT + 1, -1);
+const NODE_ENVIRONMENT: Readonly<Record<string, string>> = Object.fromEntries(
+  START.slice(0, NODE_AT).map((setting): [string, string] => {
+    const [name = "", value = ""] = setting.split("=");
+    return [name, value];
+  }),
+);
 
 /** How a larder is started. */
 export interface LarderOptions {
@@ -31,7 +40,7 @@ export async function startLarder(
   const port = await freePort();
   return await launch({
     name,
-    command: [process.execPath, ...(isWatched ? ["--import", WATCH] : []), MAIN],
+    command: [process.execPath, ...NODE_FLAGS, ...(isWatched ? ["--import", WATCH] : []), MAIN],
     port,
     directory,
     ipc: isWatched,
@@ -43,7 +52,7 @@ export async function startLarder(
       LARDER_FILES_UPSTREAM: origin,
       LARDER_DATA: `${directory}/data`,
       LARDER_LOG_FORMAT: "json",
-      ...ALLOCATOR,
+      ...NODE_ENVIRONMENT,
       ...LIFETIMES,
       ...UNBOUNDED,
       ...env,
