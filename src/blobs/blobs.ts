@@ -283,7 +283,7 @@ export class Blobs {
       name,
       copy: async (startAt, endAt, sink) => {
         if (!this.#hot.takes(endAt - startAt)) {
-          await copyFile(handle, startAt, endAt, sink);
+          await copyFile(handle, startAt, endAt, sink, true);
           return;
         }
         const piece = Buffer.allocUnsafeSlow(endAt - startAt);
