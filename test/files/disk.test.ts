@@ -257,9 +257,9 @@ describe("the disk budget", () => {
         expect(await download(caches[(i + 1) % 2]!.url, path).done).toEqual(whole);
       }),
     );
-    const { entries, bytes } = caches[0]!.blobs.size();
-    expect(finished()).toHaveLength(entries);
-    expect(bytes).toBeLessThanOrEqual(6 * MIB);
+    // A client may have its last byte before the row of the file is written, or that of one that went for it is removed.
+    await expect.poll(() => finished().length - caches[0]!.blobs.size().entries).toBe(0);
+    expect(caches[0]!.blobs.size().bytes).toBeLessThanOrEqual(6 * MIB);
     expect(caches.flatMap((cache) => cache.survived)).toEqual([]);
   });
 });
