@@ -31,9 +31,9 @@ export async function measureCold(
   const { shape, name, coding, tries } = size;
   const direct: number[] = [];
   const totals = new Map<string, number[]>(servers.map((server) => [server.name, []]));
-  // The first try opens connections and is not counted.
-  for (let i = -1; i < tries; i++) {
-    const path = `/pypi/${shape}-cold-${coding}-${i + 1}/json`;
+  // As many before as are counted: they open connections, and have V8 compile what a miss needs.
+  for (let i = -tries; i < tries; i++) {
+    const path = `/pypi/${shape}-cold-${coding}-${i + tries}/json`;
     const directMs = await timed(origin.url, path, coding);
     if (i >= 0) direct.push(directMs);
     for (const server of servers) {
