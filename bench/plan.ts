@@ -62,10 +62,10 @@ export function readPlan(args: readonly string[], defaultOut: string): Plan {
 function coldSizes(isQuick: boolean): readonly ColdSize[] {
   const tries = (many: number): number => (isQuick ? 1 : many);
   return [
-    { shape: "3k", name: "3 kB", coding: "gzip", tries: tries(40) },
-    { shape: "1m", name: "1 MB", coding: "gzip", tries: tries(15) },
-    { shape: "5m", name: "5 MB", coding: "gzip", tries: tries(9) },
-    { shape: "5m", name: "5 MB", coding: "identity", tries: tries(9) },
+    { shape: "3k", name: "3 kB", coding: "gzip", tries: tries(300) },
+    { shape: "1m", name: "1 MB", coding: "gzip", tries: tries(40) },
+    { shape: "5m", name: "5 MB", coding: "gzip", tries: tries(15) },
+    { shape: "5m", name: "5 MB", coding: "identity", tries: tries(15) },
     { shape: "30m", name: "30 MB", coding: "gzip", tries: tries(5) },
   ];
 }
