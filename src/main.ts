@@ -1,4 +1,3 @@
-import { setFlagsFromString } from "node:v8";
 import { systemClock } from "./clock.ts";
 import { compose } from "./compose/compose.ts";
 import { composePrimary } from "./compose/primary.ts";
@@ -6,10 +5,6 @@ import { work } from "./compose/worker.ts";
 import { readConfig } from "./config/config.ts";
 import { AlreadyTold, ConfigError } from "./errors.ts";
 import { takeSeat } from "./workers/seat.ts";
-
-// V8 counts what was taken outside its heap since the last collection as if it lay in it. Of a heap as small as this (20 MB)
-// it would collect all after 8 MB, which is a few documents; so it does after 22.
-setFlagsFromString("--heap-growing-percent=200");
 
 /**
  * Runs a larder until it is told to stop: all of it, the primary of several workers, or one of these. The only place
