@@ -2,6 +2,7 @@ import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { Awaitable, Head, Store } from "../store/store.ts";
+import { AskedInVain } from "./asked-in-vain.ts";
 import type { CacheStatus, ForwardReason } from "./cache-status.ts";
 import { Collapse, type Flight } from "./collapse.ts";
 import {
@@ -81,11 +82,6 @@ export interface CacheOptions {
 // A node that dies is missed after so long, and one that lives renews its lease three times in it.
 const LEASE_MS: Ms = 3_000;
 
-// After upstream was asked in vain, what is held goes out without asking for so long: a client that installs sixty
-// packages must not wait out its patience for each request of each.
-const ASKED_IN_VAIN_MS: Ms = 5_000;
-const MAX_ASKED_IN_VAIN = 10_000;
-
 /**
  * A shared cache (RFC 9111) over a store and a memory tier. It knows groups, generations and validators; it knows
  * neither PyPI nor HTTP.
@@ -94,7 +90,7 @@ export class Cache {
   readonly #options: CacheOptions;
   readonly #tiers: Tiers;
   readonly #flights: Collapse<Filled>;
-  readonly #askedInVain = new Map<string, EpochMs>();
+  readonly #askedInVain: AskedInVain;
   #confirmedSince: EpochMs = 0;
 
   constructor(options: CacheOptions) {
@@ -104,6 +100,7 @@ export class Cache {
       everyMs: fleet.isShared ? coherenceMs : Number.POSITIVE_INFINITY,
     });
     this.#flights = new Collapse(clock);
+    this.#askedInVain = new AskedInVain(clock);
     fleet.news.subscribe((item) => {
       if (item.kind === "changed") this.#tiers.doubt(item.group);
       else if (item.kind === "purged") this.#forget(item.group, item.at);
@@ -180,7 +177,7 @@ export class Cache {
     const isOfGroup = (key: string): boolean => key.startsWith(`${group} `);
     this.#tiers.forget(group, at);
     this.#flights.abandon(isOfGroup);
-    for (const key of this.#askedInVain.keys()) if (isOfGroup(key)) this.#askedInVain.delete(key);
+    this.#askedInVain.forgetAll(isOfGroup);
   }
 
   /** @returns whether that is later than was known */
@@ -220,10 +217,10 @@ export class Cache {
       : reuse(entry, found.head, lifetimes, now, ask.noCache, feed);
     if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
-      if (!this.#wasAskedInVain(resource, now)) this.#validateBehind(resource, ask, found);
+      if (!this.#askedInVain.has(flightKey(resource))) this.#validateBehind(resource, ask, found);
       return this.#hit(resource, found);
     }
-    if (this.#wasAskedInVain(resource, now) && this.#mayServeStale(resource, found)) {
+    if (this.#askedInVain.has(flightKey(resource)) && this.#mayServeStale(resource, found)) {
       return this.#hit(resource, found, "asked-in-vain");
     }
     return undefined;
@@ -310,12 +307,6 @@ export class Cache {
     }
   }
 
-  #wasAskedInVain(resource: Resource, now: EpochMs): boolean {
-    const at = this.#askedInVain.get(flightKey(resource));
-    // Not before it, either: a clock that was set back must not silence the asking for as long.
-    return at !== undefined && now >= at && now - at < ASKED_IN_VAIN_MS;
-  }
-
   #fly(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Flight<Filled> {
     return this.#flights.join(flightKey(resource), () => this.#fill(resource, ask, found));
   }
@@ -329,11 +320,11 @@ export class Cache {
       // What is stale on arrival (an upstream that is itself a cache) would be asked for with each request.
       const isStale = this.#lifetimesOf(resource).freshMs > 0 && this.#remainingMs(resource, filled) <= 0;
       const isInVain = filled.isKept || isStale;
-      if (isInVain) this.#noteInVain(resource);
-      else this.#askedInVain.delete(flightKey(resource));
+      if (isInVain) this.#askedInVain.note(flightKey(resource));
+      else this.#askedInVain.forget(flightKey(resource));
       return filled;
     } catch (error) {
-      this.#noteInVain(resource);
+      this.#askedInVain.note(flightKey(resource));
       this.#options.onFailure(flightKey(resource), error);
       throw error;
     }
@@ -360,17 +351,6 @@ export class Cache {
   #fillOptions(): FillAloneOptions {
     const { clock, lowerAfterMs, onLowerGeneration } = this.#options;
     return { tiers: this.#tiers, clock, lowerAfterMs, onLowerGeneration };
-  }
-
-  #noteInVain(resource: Resource): void {
-    const key = flightKey(resource);
-    this.#askedInVain.delete(key);
-    this.#askedInVain.set(key, this.#options.clock.now());
-    if (this.#askedInVain.size <= MAX_ASKED_IN_VAIN) return;
-    for (const oldest of this.#askedInVain.keys()) {
-      this.#askedInVain.delete(oldest);
-      return;
-    }
   }
 }
 
