@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
-import { freePort, launch, type ServerKind } from "./launch.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { launch, type ServerKind } from "./launch.ts";
 
 const MAIN = fileURLToPath(new URL("bare-main.ts", import.meta.url));
 

@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startRedis } from "../../test/support/redis.ts";
 import { startLarder } from "./larder.ts";
-import { findCommand, freePort, launch, missingCommand, type ServerKind } from "./launch.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { findCommand, launch, missingCommand, type ServerKind } from "./launch.ts";
 
 const NO_MEMORY = { LARDER_MEMORY: "0" };
 

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import packageJson from "../../package.json" with { type: "json" };
-import { freePort, launch, type Scene, type Server, type ServerKind } from "./launch.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { launch, type Scene, type Server, type ServerKind } from "./launch.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const WATCH = fileURLToPath(new URL("loop-watch-main.ts", import.meta.url));

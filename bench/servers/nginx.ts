@@ -1,14 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  findCommand,
-  freePort,
-  launch,
-  missingCommand,
-  type Scene,
-  type Server,
-  type ServerKind,
-} from "./launch.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { findCommand, launch, missingCommand, type Scene, type Server, type ServerKind } from "./launch.ts";
 
 type Way = "plain" | "tuned" | "double";
 

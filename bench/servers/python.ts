@@ -2,7 +2,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fetchRaw } from "../../test/support/client.ts";
 import { filenameOf } from "../catalogue.ts";
-import { findCommand, freePort, launch, missingCommand, type ServerKind } from "./launch.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { findCommand, launch, missingCommand, type ServerKind } from "./launch.ts";
 
 const DAY_SECONDS = "86400";
 const THREADS = "16";

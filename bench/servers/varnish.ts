@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { findCommand, freePort, launch, missingCommand, type ServerKind } from "./launch.ts";
+import { freePort } from "../../test/support/free-port.ts";
+import { findCommand, launch, missingCommand, type ServerKind } from "./launch.ts";
 
 /** Varnish with its memory store: bytes as upstream sent them, gzip alone kept. It writes no log to a file. */
 export const varnish: ServerKind = {

@@ -1,7 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -9,6 +8,7 @@ import { fetchRaw } from "../support/client.ts";
 import { startLarder, type TestLarder } from "../support/larder.ts";
 import type { BuiltFile, BuiltPackage } from "../support/packages/build.ts";
 import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
+import { freePort } from "../support/free-port.ts";
 
 let upstream: FakeUpstream;
 let larder: TestLarder;
@@ -117,14 +117,6 @@ function configuration(folder: string, port: number): string {
       fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
       server { listen 127.0.0.1:${port}; ${own} }
     }`;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 describe.skipIf(nginx === undefined)("behind a real nginx", () => {

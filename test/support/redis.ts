@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestPki } from "./tls.ts";
+import { freePort } from "./free-port.ts";
 
 /** A `redis-server` of the test's own, on a free port of 127.0.0.1. */
 export interface RunningRedis {
@@ -161,16 +162,6 @@ function tlsArgs(tls: TestPki, port: number, folder: string): readonly string[] 
     ...["--tls-ca-cert-file", file("ca.pem", tls.ca)],
     ...["--tls-cert-file", file("cert.pem", tls.cert), "--tls-key-file", file("key.pem", tls.key)],
   ];
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** One command over a connection of its own, which Redis ends after QUIT. */
