@@ -19,7 +19,7 @@ import { refusalOf } from "../routes/elsewhere.ts";
 import type { Readiness } from "../routes/ops.ts";
 import { redirectLegacy } from "../routes/legacy-files.ts";
 import { type PublicBaseOptions, publicPrefix } from "../routes/public-base.ts";
-import { createServer } from "../routes/server.ts";
+import { createServer, READING } from "../routes/server.ts";
 import { Repeats } from "../routes/repeats.ts";
 import { Shortcuts } from "../routes/shortcuts.ts";
 import type { GuardedStore } from "../store/guarded.ts";
@@ -253,7 +253,7 @@ export function compose(
     shortcuts,
     repeats: new Repeats({ ...pointing, ...publicBase }),
     prefix: publicPrefix(config.publicUrl),
-    takesPurge: mayPurge,
+    methods: mayPurge ? READING.union(new Set(["PURGE"])) : READING,
     refusalOf: (path) => refusalOf(path, config.upstreamUrl),
     onDone: (exchange) => observe(exchange, metrics, log),
   });

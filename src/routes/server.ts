@@ -22,8 +22,8 @@ export interface ServerOptions {
   readonly repeats?: Repeats;
   /** Path prefix of the public URL, or "". */
   readonly prefix: string;
-  /** Whether `PURGE` reaches the routes; else it is refused as any method that is no read. */
-  readonly takesPurge?: boolean;
+  /** Methods that reach the routes; any other is refused here, whatever the path. */
+  readonly methods: ReadonlySet<string>;
   /** Why this path is refused to a method other than reading, for a person. */
   readonly refusalOf: (path: string) => string;
   /** Called once when a request is over, answered or abandoned. */
@@ -33,7 +33,9 @@ export interface ServerOptions {
 const KEEP_ALIVE_MS = KEEP_ALIVE_SECONDS * 1_000;
 const HEADERS_MS = 30_000;
 const REQUEST_MS = 60_000;
-const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/** The methods of reading (RFC 9110 §9.2.1), but `TRACE`. */
+export const READING: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** A server that can be told to end. */
 export interface LarderServer {
@@ -177,8 +179,7 @@ function door(options: ServerOptions, route: Route, state: DoorState) {
       refuse(exchange, 400, "there must be one Host header, with a host in it");
       return;
     }
-    const isPurge = incoming.method === "PURGE" && options.takesPurge;
-    if (!isPurge && !SAFE_METHODS.has(incoming.method ?? "")) {
+    if (!options.methods.has(incoming.method ?? "")) {
       refuseMethod(exchange, options.refusalOf(target.path));
       return;
     }
@@ -194,7 +195,7 @@ function refuse(exchange: Exchange, status: number, reason: string): void {
 
 /** Reading is all there is: uploads go to PyPI itself. */
 function refuseMethod(exchange: Exchange, reason: string): void {
-  const fields = ["Allow", "GET, HEAD, OPTIONS"];
+  const fields = ["Allow", [...READING].join(", ")];
   sendText(exchange, "refused", 405, `405 Method Not Allowed: ${reason}\n`, fields);
 }
 

@@ -16,7 +16,7 @@ import type { FilesTarget } from "../../src/routes/pointing.ts";
 import { publicBase } from "../../src/routes/public-base.ts";
 import { Repeats } from "../../src/routes/repeats.ts";
 import { send } from "../../src/routes/send.ts";
-import { createServer, type LarderServer } from "../../src/routes/server.ts";
+import { createServer, type LarderServer, READING } from "../../src/routes/server.ts";
 import { Shortcuts } from "../../src/routes/shortcuts.ts";
 
 const HIT: CacheStatus = { kind: "hit", ttlMs: 60_000 };
@@ -32,6 +32,8 @@ let bodyOf: (path: string) => Buffer | string;
 let mirror: string | undefined;
 /** Of the server's sockets, by the client's port: how many bytes were heard. */
 let heard: Map<number | undefined, number>;
+/** The server's sockets, likewise. */
+const serverSockets = new Map<number | undefined, Socket>();
 const sockets = new Set<Socket>();
 
 beforeEach(async () => {
@@ -83,6 +85,7 @@ beforeEach(async () => {
     shortcuts,
     repeats: new Repeats({ filesTarget, ...trust }),
     prefix: "",
+    methods: READING,
     refusalOf: () => "no",
     onDone: ({ incoming, outgoing }: DoneExchange) => {
       const { statusCode: status, writableFinished: isFinished, outcome } = outgoing;
@@ -91,6 +94,7 @@ beforeEach(async () => {
   });
   server.http.on("connection", (socket: Socket) => {
     const { remotePort } = socket;
+    serverSockets.set(remotePort, socket);
     socket.on("data", (bytes: Buffer) => heard.set(remotePort, (heard.get(remotePort) ?? 0) + bytes.length));
   });
   server.http.listen(0, "127.0.0.1");
@@ -106,19 +110,25 @@ afterEach(async () => {
   sockets.clear();
 });
 
+function serverSocketOf({ port: of }: Client): Socket {
+  const socket = serverSockets.get(of);
+  if (socket === undefined) throw new Error("it is not connected");
+  return socket;
+}
+
 /** A client that writes what it is told to, piece by piece, and reads answers. */
 class Client {
   readonly socket: Socket;
   readonly #chunks: Buffer[] = [];
   #sentBytes = 0;
-  #port: number | undefined;
+  port: number | undefined;
   #isOver = false;
   #wake = (): void => undefined;
 
   constructor(localAddress = "127.0.0.1") {
     this.socket = connect({ port, host: "127.0.0.1", localAddress, noDelay: true });
     sockets.add(this.socket);
-    this.socket.on("connect", () => (this.#port = this.socket.localPort));
+    this.socket.on("connect", () => (this.port = this.socket.localPort));
     this.socket.on("error", () => undefined);
     this.socket.on("data", (bytes: Buffer) => {
       this.#chunks.push(bytes);
@@ -135,7 +145,7 @@ class Client {
     this.socket.write(piece, "latin1");
     this.#sentBytes += piece.length;
     await expect
-      .poll(() => heard.get(this.#port) ?? 0, { interval: 1 })
+      .poll(() => heard.get(this.port) ?? 0, { interval: 1 })
       .toBeGreaterThanOrEqual(this.#sentBytes);
   }
 
@@ -373,10 +383,10 @@ describe("a request that came before in the same bytes", () => {
   });
 });
 
-describe("an answer to what came before", () => {
-  // More than the buffers of both sockets take.
-  const LARGE = Buffer.alloc(16 * 2 ** 20, "larder");
+// More than the buffers of both sockets take.
+const LARGE = Buffer.alloc(16 * 2 ** 20, "larder");
 
+describe("an answer to what came before", () => {
   it("waits for a client that is slow to take it, and is over when it has left", async () => {
     bodyOf = () => LARGE;
     const client = new Client();
@@ -413,6 +423,36 @@ describe("an answer to what came before", () => {
     expect((await client.read()).body).toBe("body of /a");
     await client.closed();
     expect(ways).toEqual(["ready http", "ready repeat"]);
+  });
+});
+
+describe("a connection on which nothing comes", () => {
+  // What its timer does after 75 s.
+  const timeOut = (client: Client): void => void serverSocketOf(client).emit("timeout");
+
+  it("is closed, whoever answered on it last", async () => {
+    const [silent, read, repeated] = [new Client(), new Client(), new Client()];
+    await once(silent.socket, "connect");
+    await expect.poll(() => serverSockets.get(silent.port)).toBeDefined();
+    await read.ask(A);
+    await repeated.ask(A);
+    expect(ways).toEqual(["ready http", "ready repeat"]);
+    for (const client of [silent, read, repeated]) {
+      timeOut(client);
+      await client.closed();
+    }
+  });
+
+  it("goes on where its client has not taken all of its answer", async () => {
+    bodyOf = () => LARGE;
+    await new Client().ask(A);
+    const client = new Client();
+    client.socket.pause();
+    client.socket.write(A);
+    await expect.poll(() => ways).toEqual(["ready http", "ready repeat"]);
+    timeOut(client);
+    client.socket.resume();
+    expect((await client.read()).body.length).toBe(LARGE.length);
   });
 });
 
