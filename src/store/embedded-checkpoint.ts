@@ -16,6 +16,8 @@ export class Checkpointer {
   readonly #onSurvived: OnSurvived;
   #worker: Worker | undefined;
   #isUnderWay = false;
+  /** Something was written since the one that is under way began, and is to be moved, too. */
+  #isWantedAgain = false;
   #hasFailed = false;
   #pendingBytes = 0;
 
@@ -30,9 +32,11 @@ export class Checkpointer {
     if (this.#pendingBytes >= CHECKPOINT_EVERY_BYTES) this.run();
   }
 
-  /** Makes a checkpoint now, unless one is under way. */
+  /** Makes a checkpoint now, or when the one that is under way is done: that may have begun too early. */
   run(): void {
-    if (this.#isUnderWay || this.#hasFailed) return;
+    if (this.#hasFailed) return;
+    this.#isWantedAgain = this.#isUnderWay;
+    if (this.#isUnderWay) return;
     this.#isUnderWay = true;
     this.#pendingBytes = 0;
     this.#worker ??= this.#start();
@@ -66,6 +70,7 @@ export class Checkpointer {
     worker.unref();
     worker.on("message", () => {
       this.#isUnderWay = false;
+      if (this.#isWantedAgain) this.run();
     });
     worker.on("error", (error) => {
       this.#hasFailed = true;
