@@ -1,4 +1,5 @@
 import type { Clock, Ms } from "../clock.ts";
+import { keepRenewing } from "../fleet/keep-renewing.ts";
 import type { Lease, Leases, Taken } from "../fleet/leases.ts";
 import type { BlobReading, Fill, FillOutcome, Opened } from "./fill.ts";
 import { pause } from "./pause.ts";
@@ -140,7 +141,8 @@ export class SharedFill {
     const fill = this.#options.lead(lease?.token, salvage);
     this.#own = fill;
     this.#enter(fill);
-    const stopRenewing = lease && this.#keep(lease);
+    // One that is lost is not looked after: the fill goes on.
+    const stopRenewing = lease && keepRenewing(lease, this.#options.clock, RENEW_EVERY_MS);
     const outcome = await fill.done;
     const published = outcome === "stored" ? this.#options.publish() : Promise.resolve();
     if (lease !== undefined) void this.#release(lease, outcome, published).finally(stopRenewing);
@@ -158,25 +160,6 @@ export class SharedFill {
     if (outcome === "stored") return LEADER_WORDS.done;
     const isLeft = outcome === "not-stored" || outcome === "passed-through" || this.#options.signal.aborted;
     return isLeft ? LEADER_WORDS.left : LEADER_WORDS.failed;
-  }
-
-  /** Renews it until the returned function is called. One that is lost is not looked after: the fill goes on. */
-  #keep(lease: Lease): () => void {
-    const { clock } = this.#options;
-    let cancel = (): void => undefined;
-    let isKept = true;
-    const renew = async (): Promise<void> => {
-      const isHeld = await lease.renew();
-      if (isHeld && isKept) arm();
-    };
-    const arm = (): void => {
-      cancel = clock.after(RENEW_EVERY_MS, () => void renew());
-    };
-    arm();
-    return () => {
-      isKept = false;
-      cancel();
-    };
   }
 
   #enter(stage: Stage): void {
