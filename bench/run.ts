@@ -14,7 +14,7 @@ import { plot } from "./plot.ts";
 import { report } from "./report.ts";
 import { circumstances, hasSourceChanged, type Results } from "./results.ts";
 import { hitRows } from "./rows.ts";
-import { larder, startLarder } from "./servers/larder.ts";
+import { compileLarder, larder, startLarder } from "./servers/larder.ts";
 import { larderFromRedis, larderFromSqlite, larderOverRedis } from "./servers/larder-kinds.ts";
 import { keepOffServersCore, missingCommand, type Server } from "./servers/launch.ts";
 import { nginxDouble, nginxPlain, nginxTuned } from "./servers/nginx.ts";
@@ -51,6 +51,7 @@ async function measure(plan: Plan, directory: string): Promise<Results> {
   const begun = circumstances();
   keepOffServersCore();
   const origin = await startOrigin();
+  await compileLarder({ origin: origin.url, directory: join(directory, "compiled") });
   const started = await startContestants(KINDS, plan.servers, origin, directory);
   const { contestants, leftOut } = started;
   const servers = contestants.map(({ server }) => server);

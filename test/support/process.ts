@@ -88,7 +88,7 @@ function launch(
 ): { child: ChildProcess; output: () => string } {
   const child = spawn(node, ["src/main.ts"], {
     cwd: ROOT,
-    env: { PATH: process.env["PATH"] ?? "", ...env },
+    env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: "node_modules/.cache/larder", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
