@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { LOCAL } from "../cache/cache-status.ts";
 import type { DoneExchange, Exchange, Outcome, WholeReply } from "./exchange.ts";
 import { type Head, KEEP_ALIVE_SECONDS } from "./head.ts";
-import { HttpSide } from "./http-side.ts";
+import { HttpSide, STALLED_AFTER_MS } from "./http-side.ts";
 import { endsWithHead, type Repeat, type Repeats } from "./repeats.ts";
 
 export interface ConnectionOptions {
@@ -90,6 +90,7 @@ export class Connection {
     // What is written after it is told of when it has left.
     this.#socket.write("", (error) => {
       this.#unsent -= 1;
+      this.#socket.setTimeout(KEEP_ALIVE_SECONDS * 1_000);
       outgoing.writableFinished = error == null;
       this.#options.onDone({ incoming, outgoing });
     });
@@ -133,10 +134,17 @@ export class Connection {
       this.#options.repeats?.remember(piece, exchange, repeatable);
   }
 
+  /** Nothing came and nothing left for as long as its timer runs. Node counts each byte that leaves, of a piece too. */
   #onTimeout(): void {
-    if (this.#unsent > 0) return;
-    if (this.#side === undefined) this.#socket.destroy();
+    if (this.#unsent > 0 || this.#underWay > 0) this.#onStill();
+    else if (this.#side === undefined) this.#socket.destroy();
     else this.#side.emit("timeout");
+  }
+
+  /** An answer that is being made may take its time, one that is being taken its client's, within reason. */
+  #onStill(): void {
+    if (this.#socket.timeout === STALLED_AFTER_MS && this.#socket.writableLength > 0) this.#socket.destroy();
+    else this.#socket.setTimeout(STALLED_AFTER_MS);
   }
 }
 

@@ -49,7 +49,7 @@ export function replyOf(
   { head, status: cacheStatus }: File,
   selection: Sendable,
   clock: Clock,
-): Omit<FileReply, "reading" | "clock"> {
+): Omit<FileReply, "reading"> {
   const body = bodyOf(selection, path, head);
   const fields = [
     ...["Content-Type", body.contentType, "Content-Length", String(body.bytes), ...body.fields],

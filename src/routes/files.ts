@@ -155,7 +155,7 @@ async function sendBody(
     return send(exchange, ROUTE, { ...reply, body: undefined });
   }
   try {
-    await sendFile(exchange, ROUTE, { ...reply, reading, pieces, clock: options.clock });
+    await sendFile(exchange, ROUTE, { ...reply, reading, pieces });
   } catch (error) {
     // Never a clean end (clients.md rule 8): that is all the client can tell a part from the whole by.
     const isClientGone = exchange.outgoing.destroyed || isOfConnection(error);

@@ -1,6 +1,10 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import type { Ms } from "../clock.ts";
 import type { Exchange } from "./exchange.ts";
+
+/** A client that has taken nothing of its answer for so long is gone, or holds a connection for nothing. */
+export const STALLED_AFTER_MS: Ms = 600_000;
 
 /**
  * A client's socket as `node:http` has it: what it is given to read is what was looked at before, and what it writes goes
@@ -38,8 +42,9 @@ export class HttpSide extends Duplex {
     else this.once("finish", () => this.destroy());
   }
 
-  setTimeout(ms: number): this {
-    this.#socket.setTimeout(ms);
+  /** @param ms 0, by which Node means for ever, while an answer is under way */
+  setTimeout(ms: Ms): this {
+    this.#socket.setTimeout(ms === 0 ? STALLED_AFTER_MS : ms);
     return this;
   }
 

@@ -1,5 +1,4 @@
 import type { CacheStatus } from "../cache/cache-status.ts";
-import type { Clock, EpochMs, Ms } from "../clock.ts";
 import type { ByteRange } from "./byte-ranges.ts";
 import type { Exchange, Outgoing } from "./exchange.ts";
 import { renderFields } from "./send.ts";
@@ -24,11 +23,7 @@ export interface FileReply {
   readonly reading: Readable;
   /** What the body is made of: bytes as they are, and parts of the file. */
   readonly pieces: readonly (Buffer | ByteRange)[];
-  readonly clock: Clock;
 }
-
-// A client that has taken nothing for so long is gone, or holds a connection for nothing.
-const STALLED_AFTER_MS: Ms = 600_000;
 
 /**
  * Sends the head at once, so that the client sees life, and then the body at the client's own speed: no more of it is
@@ -42,7 +37,7 @@ export async function sendFile({ outgoing }: Exchange, route: string, reply: Fil
   outgoing.writeHead(reply.status, renderFields(reply));
   outgoing.flushHeaders();
   const gone = new AbortController();
-  const writing = new Writing(outgoing, reply.clock);
+  const writing = new Writing(outgoing);
   const onClose = (): void => {
     const error = new Error("the client went away");
     gone.abort(error);
@@ -51,38 +46,27 @@ export async function sendFile({ outgoing }: Exchange, route: string, reply: Fil
   outgoing.once("close", onClose);
   if (outgoing.destroyed) onClose();
   const sink = (piece: Buffer): Promise<void> => writing.write(piece);
-  try {
-    for (const piece of reply.pieces) {
-      if (Buffer.isBuffer(piece)) await sink(piece);
-      else await reply.reading.copy(piece.startAt, piece.endAt, sink, gone.signal);
-    }
-  } finally {
-    writing.end();
+  for (const piece of reply.pieces) {
+    if (Buffer.isBuffer(piece)) await sink(piece);
+    else await reply.reading.copy(piece.startAt, piece.endAt, sink, gone.signal);
   }
   outgoing.off("close", onClose);
   outgoing.end();
 }
 
-/** The pieces of one body, each written when the one before has left this process. One timer watches over all. */
+/** The pieces of one body, each written when the one before has left this process. */
 class Writing {
   readonly #outgoing: Outgoing;
-  readonly #clock: Clock;
   #reject: ((error: Error) => void) | undefined;
   #failure: Error | undefined;
-  #begunAt: EpochMs;
-  #cancel: () => void = () => undefined;
 
-  constructor(outgoing: Outgoing, clock: Clock) {
+  constructor(outgoing: Outgoing) {
     this.#outgoing = outgoing;
-    this.#clock = clock;
-    this.#begunAt = clock.now();
-    this.#watch(STALLED_AFTER_MS);
   }
 
   /** Resolves when the piece has left. */
   write(piece: Buffer): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    this.#begunAt = this.#clock.now();
     return new Promise((resolve, reject) => {
       this.#reject = reject;
       this.#outgoing.write(piece, (error) => {
@@ -100,19 +84,5 @@ class Writing {
   fail(error: Error): void {
     this.#failure = error;
     this.#reject?.(error);
-  }
-
-  end(): void {
-    this.#cancel();
-  }
-
-  #watch(delayMs: Ms): void {
-    this.#cancel = this.#clock.after(delayMs, () => {
-      const leftMs = this.#begunAt + STALLED_AFTER_MS - this.#clock.now();
-      if (this.#reject === undefined) this.#watch(STALLED_AFTER_MS);
-      else if (leftMs > 0)
-        this.#watch(Math.min(leftMs, STALLED_AFTER_MS)); // a clock may be set back
-      else this.fail(new Error("the client takes nothing"));
-    });
   }
 }

@@ -30,6 +30,8 @@ let done: { url: string | undefined; status: number; isFinished: boolean; route:
 let isReady: boolean;
 let bodyOf: (path: string) => Buffer | string;
 let mirror: string | undefined;
+/** When what is not ready is made; undefined for at once. */
+let made: Promise<void> | undefined;
 /** Of the server's sockets, by the client's port: how many bytes were heard. */
 let heard: Map<number | undefined, number>;
 /** The server's sockets, likewise. */
@@ -41,6 +43,7 @@ beforeEach(async () => {
   done = [];
   isReady = true;
   mirror = undefined;
+  made = undefined;
   heard = new Map();
   bodyOf = (path) => `body of ${path}`;
   const trust = {
@@ -77,7 +80,11 @@ beforeEach(async () => {
     };
     return shortcuts.serve(asked, {
       ready: (exchange) => (isReady ? answer(exchange, "ready") : undefined),
-      later: async (exchange: Exchange) => await Promise.resolve().then(() => answer(exchange, "later")),
+      later: async (exchange: Exchange) => {
+        if (made !== undefined) ways.push("asked");
+        await made;
+        return answer(exchange, "later");
+      },
     });
   });
   server = createServer({
@@ -453,6 +460,53 @@ describe("a connection on which nothing comes", () => {
     timeOut(client);
     client.socket.resume();
     expect((await client.read()).body.length).toBe(LARGE.length);
+  });
+});
+
+describe("an answer of which a client takes nothing", () => {
+  const later = (client: Client): void => void serverSocketOf(client).emit("timeout");
+
+  it.each(["http", "repeat"])("is given up in the end (%s), and is none that left", async (way) => {
+    bodyOf = () => LARGE;
+    if (way === "repeat") await new Client().ask(A);
+    ways = [];
+    done = [];
+    const client = new Client();
+    client.socket.pause();
+    client.socket.write(A);
+    await expect.poll(() => ways).toEqual([`ready ${way}`]);
+    later(client);
+    expect(serverSocketOf(client).timeout).toBe(600_000);
+    expect(serverSocketOf(client).destroyed).toBe(false);
+    later(client);
+    await expect.poll(() => done.map(({ isFinished }) => isFinished)).toEqual([false]);
+    expect(serverSocketOf(client).destroyed).toBe(true);
+  });
+
+  it("is waited for while it is being made, and then its connection is an idle one again", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    isReady = false;
+    made = promise;
+    const client = new Client();
+    client.socket.write(A);
+    await expect.poll(() => ways).toEqual(["asked"]);
+    for (let i = 0; i < 3; i++) later(client);
+    resolve();
+    expect((await client.read()).body).toBe("body of /a");
+    await expect.poll(() => serverSocketOf(client).timeout).toBeLessThan(100_000);
+  });
+
+  it("is an idle one again after a repeat that took long to leave, too", async () => {
+    bodyOf = () => LARGE;
+    await new Client().ask(A);
+    const client = new Client();
+    client.socket.pause();
+    client.socket.write(A);
+    await expect.poll(() => ways).toEqual(["ready http", "ready repeat"]);
+    later(client);
+    client.socket.resume();
+    await client.read();
+    await expect.poll(() => serverSocketOf(client).timeout).toBeLessThan(100_000);
   });
 });
 
