@@ -26,12 +26,13 @@ const PACED_EVERY_MS = 20; // about 50 MB/s
 let total = 0;
 const counts = new Map<string, number>();
 const documents = new Map<string, Prepared>();
-const [small, large, wheel] = await Promise.all([
+const [small, large, larger, wheel] = await Promise.all([
   preparedFile("bench-1.0-py3-none-any.whl", 4_096),
   preparedFile("bench_large-1.0-py3-none-any.whl", 10_000_000),
+  preparedFile("bench_larger-1.0-py3-none-any.whl", 20_000_000),
   preparedFile("bench_wheel-1.0-py3-none-any.whl", 80_000_000),
 ]);
-const files = new Map([small, large].map((file) => [file.path, asAnswer(file)]));
+const files = new Map([small, large, larger].map((file) => [file.path, asAnswer(file)]));
 const paced = asAnswer(wheel);
 
 const server = createServer((request, response) => void answer(request, response));
@@ -70,7 +71,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 }
 
 function say(response: ServerResponse, what: string): void {
-  const paths = { small: small.path, large: large.path, wheel: wheel.path };
+  const paths = { small: small.path, large: large.path, larger: larger.path, wheel: wheel.path };
   const told =
     what === "/total"
       ? total

@@ -7,7 +7,7 @@ export interface Origin {
   /** Base URL, of index and files alike, without a slash at the end. */
   readonly url: string;
   /** Where its files are. */
-  readonly files: { readonly small: string; readonly large: string; readonly wheel: string };
+  readonly files: Readonly<Record<"small" | "large" | "larger" | "wheel", string>>;
   /** How often a path was asked for, by whomever. */
   count(path: string): Promise<number>;
   /** How many requests came in all, but those of this interface. */

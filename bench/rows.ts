@@ -32,6 +32,8 @@ export function hitRows(files: Origin["files"]): readonly Row[] {
     { name: "404 (negative hit)", path: "/pypi/nothing/json", headers: GZIP, status: 404, bytes: 0 },
     { ...file, name: "file 4 kB", path: files.small, bytes: 4_096 },
     { ...file, name: "file 10 MB", path: files.large, bytes: 10_000_000 },
+    // More than larder keeps in memory of a file: from its disk, each time.
+    { ...file, name: "file 20 MB", path: files.larger, bytes: 20_000_000 },
     {
       name: "Range 64 kB",
       path: files.large,

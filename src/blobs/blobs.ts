@@ -275,6 +275,8 @@ export class Blobs {
   #reading(path: string, name: string, handle: FileHandle, row: IndexRow): BlobReading {
     const { bytes, contentType, lastModified, date } = row;
     const facts = { contentType, lastModified, date };
+    const read = (buffer: Buffer, startAt: number): Promise<void> => readWhole(handle, buffer, startAt);
+    const file = { path, name, bytes, facts, read };
     let isOpen = true;
     return {
       bytes,
@@ -282,14 +284,9 @@ export class Blobs {
       from: "disk",
       name,
       copy: async (startAt, endAt, sink) => {
-        if (!this.#hot.takes(endAt - startAt)) {
-          await copyFile(handle, startAt, endAt, sink, true);
-          return;
-        }
-        const piece = Buffer.allocUnsafeSlow(endAt - startAt);
-        await readWhole(handle, piece, startAt);
-        this.#hot.keep(path, { name, bytes, facts }, startAt, piece);
-        await sink(piece);
+        const piece = await this.#hot.read(file, startAt, endAt);
+        if (piece === undefined) await copyFile(handle, startAt, endAt, sink, true);
+        else await sink(piece);
       },
       close: () => {
         if (isOpen) void handle.close();

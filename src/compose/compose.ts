@@ -56,8 +56,8 @@ const CONNECT_PATIENCE_MS = 1_000;
 // Until a file's answer begins: clients give up after 10 to 15 s (clients.md rule 26).
 const MAX_FILE_WAIT_MS = 9_000;
 
-// Of the memory tier's budget: the small files and parts of files that are asked for again and again are few.
-const FILES_SHARE_OF_MEMORY = 0.125;
+// Of the memory tier's budget: the files and parts of files that are asked for again and again are few.
+const FILES_SHARE_OF_MEMORY = 0.25;
 
 // Memory hits are told to the store this often, for its least recently used to be true.
 const TOUCH_EVERY_MS = 60_000;

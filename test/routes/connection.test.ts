@@ -31,7 +31,7 @@ let isReady: boolean;
 let bodyOf: (path: string) => Buffer | string;
 let mirror: string | undefined;
 /** When what is not ready is made; undefined for at once. */
-let made: Promise<void> | undefined;
+let made: Promise<unknown> | undefined;
 /** Of the server's sockets, by the client's port: how many bytes were heard. */
 let heard: Map<number | undefined, number>;
 /** The server's sockets, likewise. */
@@ -484,14 +484,14 @@ describe("an answer of which a client takes nothing", () => {
   });
 
   it("is waited for while it is being made, and then its connection is an idle one again", async () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
     isReady = false;
     made = promise;
     const client = new Client();
     client.socket.write(A);
     await expect.poll(() => ways).toEqual(["asked"]);
     for (let i = 0; i < 3; i++) later(client);
-    resolve();
+    resolve(undefined);
     expect((await client.read()).body).toBe("body of /a");
     await expect.poll(() => serverSocketOf(client).timeout).toBeLessThan(100_000);
   });
