@@ -1,6 +1,6 @@
+import { createRequire } from "node:module";
 import { hostname } from "node:os";
 import { destination, pino, type DestinationStream, type Level, type Logger } from "pino";
-import pretty from "pino-pretty";
 import { systemClock } from "../clock.ts";
 import { redactJsonLine } from "../redact.ts";
 import { isoTimes, renderRequestLine, type RequestLine } from "./request-line.ts";
@@ -70,7 +70,9 @@ export function createLog({ level, format, isTerminal, to, isShared = false, wor
 
 /** Made for the eye, in this thread and at once: a worker thread would lose the last lines before a crash. */
 function prettyStream(colorize: boolean, to: DestinationStream | undefined): DestinationStream {
-  const prettify = pretty.prettyFactory({
+  // Not before somebody looks.
+  const { prettyFactory } = createRequire(import.meta.url)("pino-pretty") as typeof import("pino-pretty");
+  const prettify = prettyFactory({
     colorize,
     translateTime: "SYS:HH:MM:ss.l",
     ignore: "pid,hostname",

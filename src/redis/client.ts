@@ -1,5 +1,6 @@
+import { createRequire } from "node:module";
 import { getCACertificates } from "node:tls";
-import { Cluster, Redis, type RedisOptions } from "ioredis";
+import type { Cluster, Redis, RedisOptions } from "ioredis";
 import type { Ms } from "../clock.ts";
 import type { RedisTarget } from "./url.ts";
 
@@ -23,6 +24,9 @@ export interface RedisScript {
   readonly numberOfKeys?: number;
 }
 
+/** Not before somebody has a Redis: it takes 10 MB. */
+const load = createRequire(import.meta.url);
+
 const CONNECT_TIMEOUT_MS = 2_000;
 const MAX_RECONNECT_DELAY_MS = 2_000;
 /** A connection with commands under way that says nothing for so long is dead: a new one may work. */
@@ -34,6 +38,7 @@ const SILENT_MS = 5_000;
  */
 export function createRedisClient(options: RedisClientOptions): RedisClient {
   const { target } = options;
+  const { Cluster, Redis } = load("ioredis") as typeof import("ioredis");
   const redisOptions = connectionOptions(options);
   const tls = target.tls ? { tls: tlsOptions(options.caPem) } : {};
   const shared = { scripts: { ...options.scripts }, lazyConnect: true, enableOfflineQueue: false };
