@@ -151,9 +151,9 @@ function take(
     tiers.holdHead(found.held.entry.group, head);
     return { held: found.held, head, ...NOTHING_STORED, fwdStatus, isKept: true };
   }
-  const isLowered = settled.surprise === "lowered";
-  const held = tiers.hold(head, entry, body ?? found?.held.body, isLowered);
-  if (alias !== undefined) tiers.hold(head, alias, undefined, isLowered);
+  const how = { isLowered: settled.surprise === "lowered", isStored: written && body !== undefined };
+  const held = tiers.hold(head, entry, body ?? found?.held.body, how);
+  if (alias !== undefined) tiers.hold(head, alias, undefined, how);
   const isChanged = loaded.kind !== "not-modified";
   return { ...held, ...NOTHING_STORED, fwdStatus, stored: written, isChanged };
 }

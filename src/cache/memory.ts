@@ -14,8 +14,10 @@ export interface Representation {
 /** A stored response held in memory, with what has been made ready of it so far. */
 export interface Held {
   readonly entry: Entry;
-  /** The stored body, or undefined while nobody needed it (a 304 does not). */
+  /** The stored body, or undefined while nobody needs it: what is sent is mostly made of it once. */
   readonly body: Buffer | undefined;
+  /** Whether the store has the body, too. */
+  readonly isStored: boolean;
   /** By whatever tells one representation of this entry from another: coding, base URL. */
   readonly representations: ReadonlyMap<string, Representation>;
   /** When it was last known to be what the store has. */
@@ -33,6 +35,7 @@ interface Slot {
   held: {
     entry: Entry;
     body: Buffer | undefined;
+    isStored: boolean;
     representations: Map<string, Representation>;
     checkedAt: EpochMs;
   };
@@ -93,8 +96,11 @@ export class Memory {
     return this.#groups.get(groupName)?.head;
   }
 
-  /** Takes in what was stored or read. An entry that says the same body keeps what was made ready of it. */
-  put(head: Head, entry: Entry, body: Buffer | undefined, now: EpochMs): Held {
+  /**
+   * Takes in what was stored or read. An entry that says the same body keeps what was made ready of it.
+   * @param isStored whether the store has the body now
+   */
+  put(head: Head, entry: Entry, body: Buffer | undefined, now: EpochMs, isStored: boolean): Held {
     const group = this.#group(entry.group, head);
     const before = group.slots.get(entry.name);
     const same =
@@ -102,6 +108,7 @@ export class Memory {
     const held = {
       entry,
       body: body ?? (same ? before.held.body : undefined),
+      isStored: isStored || (same && before.held.isStored),
       representations: same ? before.held.representations : new Map<string, Representation>(),
       checkedAt: now,
     };
@@ -140,15 +147,19 @@ export class Memory {
     for (const slot of this.#groups.get(groupName)?.slots.values() ?? []) slot.held.checkedAt = 0;
   }
 
-  /** Keeps the stored body of an entry, where that entry is still held. */
+  /** Keeps the body of an entry as the store has it, where that entry is still held. */
   keepBody(held: Held, body: Buffer): void {
     const slot = this.#slotOf(held);
     if (slot === undefined || slot.held.body !== undefined || !this.#isAdmissible(body.length)) return;
     slot.held.body = body;
+    slot.held.isStored = true;
     this.#grow(slot, bodyBytes(body));
   }
 
-  /** Keeps a representation with its entry, where that entry is still held. */
+  /**
+   * Keeps a representation with its entry, where that entry is still held, and lets go of the stored body that it was made
+   * of: both take the same room again, and the store has it for who wants another.
+   */
   keepRepresentation(held: Held, key: string, representation: Representation): void {
     const slot = this.#slotOf(held);
     if (slot === undefined || !this.#isAdmissible(representation.body.length)) return;
@@ -162,6 +173,7 @@ export class Memory {
     }
     representations.set(key, representation);
     this.#grow(slot, representationBytes(slot.held.body, representation));
+    this.#letGoOfBody(slot);
   }
 
   /** Forgets a name whose body turned out to be gone. */
@@ -207,6 +219,14 @@ export class Memory {
   #slotOf(held: Held): Slot | undefined {
     const slot = this.#groups.get(held.entry.group)?.slots.get(held.entry.name);
     return slot?.held.entry.digest === held.entry.digest ? slot : undefined;
+  }
+
+  #letGoOfBody(slot: Slot): void {
+    const { body, isStored, representations } = slot.held;
+    if (body === undefined || !isStored) return;
+    for (const representation of representations.values()) if (representation.body === body) return;
+    slot.held.body = undefined;
+    this.#grow(slot, -bodyBytes(body));
   }
 
   #grow(slot: Slot, bytes: number): void {

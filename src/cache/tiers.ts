@@ -143,14 +143,20 @@ export class Tiers {
   /**
    * Takes into memory what an answer of upstream made of an entry.
    * @param isLowered whether the head goes back to a lower generation on purpose
+   * @param isStored whether the store took the body
    */
-  hold(head: Head, entry: Entry, body: Buffer | undefined, isLowered: boolean): HeldWithHead {
+  hold(
+    head: Head,
+    entry: Entry,
+    body: Buffer | undefined,
+    { isLowered, isStored }: { readonly isLowered: boolean; readonly isStored: boolean },
+  ): HeldWithHead {
     // Two answers of one group may end at once, and where the store fails nobody else has merged their heads.
     const known = this.#memory.head(entry.group);
     const newer = !isLowered && known !== undefined && known.generation > head.generation ? known : head;
     const invalidatedAt = Math.max(newer.invalidatedAt, this.#purged.get(entry.group) ?? 0);
     const newest = { ...newer, invalidatedAt };
-    return { held: this.#memory.put(newest, entry, body, this.#clock.now()), head: newest };
+    return { held: this.#memory.put(newest, entry, body, this.#clock.now(), isStored), head: newest };
   }
 
   /** Takes into memory what an answer of upstream made of a group. */
@@ -178,7 +184,8 @@ export class Tiers {
       this.#memory.keepBody(held, body);
       return body;
     }
-    this.#memory.drop(entry.group, entry.name);
+    // What has been made of it is as good as ever.
+    if (held.representations.size === 0) this.#memory.drop(entry.group, entry.name);
     return undefined;
   }
 
@@ -201,7 +208,7 @@ export class Tiers {
     const now = this.#clock.now();
     const known = this.#memory.peek(entry.group, entry.name);
     const isLater = known !== undefined && isStoredLater(known, entry, head.generation);
-    return this.#memory.put(head, isLater ? known : entry, undefined, now);
+    return this.#memory.put(head, isLater ? known : entry, undefined, now, !isLater);
   }
 }
 

@@ -6,7 +6,7 @@ import { SERIAL_FIELD } from "../pypi/answers.ts";
 import { filesMove, provenanceMove } from "../pypi/file-urls.ts";
 import { moveUrls, type UrlMove } from "../pypi/url-moves.ts";
 import { owned } from "../store/owned.ts";
-import type { Awaitable, Entry } from "../store/store.ts";
+import type { Awaitable, Coding, Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import { encode } from "./encode.ts";
 import { free } from "./free.ts";
@@ -122,6 +122,8 @@ export class Representations {
   }
 
   async #body(held: Held, wanted: Wanted): Promise<Buffer | undefined> {
+    const sibling = siblingOf(held, wanted);
+    if (sibling !== undefined) return await this.#recode(sibling, wanted);
     const stored = await this.#options.cache.body(held);
     if (stored === undefined) return undefined;
     const moves = this.#movesFor(wanted);
@@ -137,6 +139,12 @@ export class Representations {
     if (served !== bytes && served !== body) free(served);
     if (body !== bytes) this.#giveBack(held.entry.digest, lent);
     return body;
+  }
+
+  async #recode({ coding, body }: Sibling, wanted: Wanted): Promise<Buffer> {
+    const bytes = typeof body === "string" ? Buffer.from(body, "latin1") : body;
+    // Of larder's own making, and maybe longer than what it was made of.
+    return await encode(await decodeBody(bytes, coding, Number.MAX_SAFE_INTEGER), wanted.coding);
   }
 
   #movesFor({ filesBase, integrityBase }: Wanted): UrlMove[] {
@@ -173,6 +181,23 @@ export class Representations {
 
 function keyOf({ coding, filesBase = "", integrityBase = "", contentType = "" }: Wanted): string {
   return `${coding} ${filesBase} ${integrityBase} ${contentType}`;
+}
+
+interface Sibling extends Pick<Representation, "body"> {
+  readonly coding: Coding;
+}
+
+/**
+ * The same in another coding, if it is there: then all but the coding is done. Not for the coding of the stored body, which
+ * goes out as it is where no URL moves.
+ */
+function siblingOf({ entry, representations }: Held, wanted: Wanted): Sibling | undefined {
+  if (wanted.coding === entry.coding) return undefined;
+  for (const coding of ["gzip", "identity"] as const) {
+    const body = representations.get(keyOf({ ...wanted, coding }))?.body;
+    if (body !== undefined) return { coding, body };
+  }
+  return undefined;
 }
 
 function mintEtag(entry: Entry, wanted: Wanted): string {

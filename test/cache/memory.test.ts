@@ -8,8 +8,14 @@ const representation = (bytes: number) => ({ etag: '"r"', fields: [], body: Buff
 describe("Memory", () => {
   it("finds what was put, and what the group's newest head is", () => {
     const memory = new Memory(1e6);
-    memory.put(headWith(), entryWith(), Buffer.from("body"), 0);
-    memory.put(headWith({ generation: 12 }), entryWith({ name: "json/1.0", generation: 12 }), undefined, 0);
+    memory.put(headWith(), entryWith(), Buffer.from("body"), 0, true);
+    memory.put(
+      headWith({ generation: 12 }),
+      entryWith({ name: "json/1.0", generation: 12 }),
+      undefined,
+      0,
+      true,
+    );
     expect(memory.find("demo", "json")).toMatchObject({
       head: { generation: 12 },
       held: { entry: { generation: 10 } },
@@ -19,40 +25,51 @@ describe("Memory", () => {
 
   it("follows an alias to the entry with the body, while both are of one generation", () => {
     const memory = new Memory(1e6);
-    memory.put(headWith(), entryWith({ name: "json/1.0" }), Buffer.from("body"), 0);
-    memory.put(headWith(), entryWith({ name: "json/1.0.0", aliasOf: "json/1.0" }), undefined, 0);
+    memory.put(headWith(), entryWith({ name: "json/1.0" }), Buffer.from("body"), 0, true);
+    memory.put(headWith(), entryWith({ name: "json/1.0.0", aliasOf: "json/1.0" }), undefined, 0, true);
     expect(memory.find("demo", "json/1.0.0")?.held.entry.name).toBe("json/1.0");
     memory.put(
       headWith({ generation: 11 }),
       entryWith({ name: "json/1.0", generation: 11 }),
       Buffer.from("newer"),
       0,
+      true,
     );
     expect(memory.find("demo", "json/1.0.0")).toBeUndefined();
   });
 
   it("keeps what was made ready through a 304, and drops it with another body", () => {
     const memory = new Memory(1e6);
-    const held = memory.put(headWith(), entryWith(), Buffer.from("body"), 0);
+    const held = memory.put(headWith(), entryWith(), Buffer.from("body"), 0, true);
     memory.keepRepresentation(held, "gzip", representation(10));
-    expect(memory.put(headWith(), entryWith({ confirmedAt: 5 }), undefined, 0).representations.size).toBe(1);
-    expect(memory.put(headWith(), entryWith({ digest: "other" }), undefined, 0).representations.size).toBe(0);
+    expect(
+      memory.put(headWith(), entryWith({ confirmedAt: 5 }), undefined, 0, true).representations.size,
+    ).toBe(1);
+    expect(
+      memory.put(headWith(), entryWith({ digest: "other" }), undefined, 0, true).representations.size,
+    ).toBe(0);
   });
 
   it("drops the least recently used first", () => {
     const memory = new Memory(40_000);
     for (const name of ["a", "b", "c", "d"])
-      memory.put(headWith(), entryWith({ name, digest: name }), Buffer.alloc(8_000), 0);
+      memory.put(headWith(), entryWith({ name, digest: name }), Buffer.alloc(8_000), 0, true);
     memory.find("demo", "a");
-    memory.put(headWith(), entryWith({ name: "e", digest: "e" }), Buffer.alloc(8_000), 0);
+    memory.put(headWith(), entryWith({ name: "e", digest: "e" }), Buffer.alloc(8_000), 0, true);
     expect(memory.find("demo", "a")).toBeDefined();
     expect(memory.find("demo", "b")).toBeUndefined();
   });
 
   it("does not let one document push out all others", () => {
     const memory = new Memory(40_000);
-    memory.put(headWith(), entryWith({ name: "small", digest: "s" }), Buffer.alloc(100), 0);
-    const large = memory.put(headWith(), entryWith({ name: "large", digest: "l" }), Buffer.alloc(30_000), 0);
+    memory.put(headWith(), entryWith({ name: "small", digest: "s" }), Buffer.alloc(100), 0, true);
+    const large = memory.put(
+      headWith(),
+      entryWith({ name: "large", digest: "l" }),
+      Buffer.alloc(30_000),
+      0,
+      true,
+    );
     expect(large.body).toHaveLength(30_000);
     expect(memory.find("demo", "small")).toBeDefined();
     expect(memory.find("demo", "large")).toBeUndefined();
@@ -60,7 +77,7 @@ describe("Memory", () => {
 
   it("does not grow with the hosts that clients invent", () => {
     const memory = new Memory(1e9);
-    const held = memory.put(headWith(), entryWith(), Buffer.from("body"), 0);
+    const held = memory.put(headWith(), entryWith(), Buffer.from("body"), 0, true);
     for (let host = 0; host < 1_000; host++)
       memory.keepRepresentation(held, `gzip http://h${host}`, representation(1_000));
     expect(held.representations.size).toBeLessThanOrEqual(12);
@@ -69,7 +86,7 @@ describe("Memory", () => {
 
   it("tells once what was used since it was last asked", () => {
     const memory = new Memory(1e6);
-    memory.put(headWith(), entryWith(), undefined, 0);
+    memory.put(headWith(), entryWith(), undefined, 0, true);
     expect(memory.takeUsed()).toEqual([]);
     memory.find("demo", "json");
     expect(memory.takeUsed().map((entry) => entry.name)).toEqual(["json"]);
@@ -83,16 +100,18 @@ describe("Memory", () => {
       body: fc.option(fc.nat(9_000), { nil: undefined }),
       representation: fc.option(fc.nat(9_000), { nil: undefined }),
       drop: fc.boolean(),
+      isStored: fc.boolean(),
     });
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
         const memory = new Memory(40_000);
-        for (const { name, digest, body, representation: bytes, drop } of actions) {
+        for (const { name, digest, body, representation: bytes, drop, isStored } of actions) {
           const held = memory.put(
             headWith(),
             entryWith({ name, digest }),
             body === undefined ? undefined : Buffer.alloc(body),
             0,
+            isStored,
           );
           if (bytes !== undefined) memory.keepRepresentation(held, `key ${bytes % 3}`, representation(bytes));
           if (drop) memory.drop("demo", name);

@@ -52,6 +52,6 @@ it("is not forgotten by memory, though an answer that knows nothing of it was ju
   const tiers = new Tiers(new Memory(1 << 20), store, new TestClock(T0), { everyMs: Infinity });
   const { head, entry } = changeOf("demo", "json", 10, Buffer.from("asked for before"));
   await tiers.purge("demo", T0 + 1);
-  tiers.hold(head, entry!, Buffer.from("asked for before"), false);
+  tiers.hold(head, entry!, Buffer.from("asked for before"), { isLowered: false, isStored: true });
   expect(tiers.find("demo", "json")?.head).toMatchObject({ generation: 10, invalidatedAt: T0 + 1 });
 });

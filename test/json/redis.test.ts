@@ -50,6 +50,17 @@ describe.skipIf(redisServer === undefined)("larders over a real Redis", () => {
     return redis;
   }
 
+  it("keep in memory as it came what Redis has not taken: another host's URLs are made of it", async () => {
+    const gone = "redis://127.0.0.1:1";
+    const [url, path] = [await start(gone, { LARDER_FILES: "larder" }), newProject()];
+    const ask = (host: string) => fetchRaw(url, path, { headers: { host, "accept-encoding": "gzip" } });
+    await ask("one.example");
+    await upstream.down();
+    const other = await ask("two.example");
+    expect(other.status).toBe(200);
+    expect(other.decoded.toString()).toContain('"url":"http://two.example/packages/');
+  });
+
   it("share what one of them has fetched, and a newer serial that one of them has learnt", async () => {
     const redis = await startOne();
     const url = `redis://127.0.0.1:${redis.port}`;
