@@ -9,7 +9,7 @@ function runNext(): void {
  * A later turn of the event loop, of which nobody else gets the same one: Node runs all due immediates before it
  * looks at its sockets again, so with one immediate each, ten documents at a time would hold the loop ten times as long.
  */
-function nextTurn(): Promise<void> {
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     waiting.push(resolve);
     if (waiting.length === 1) setImmediate(runNext);
