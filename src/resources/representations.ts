@@ -48,7 +48,7 @@ export interface RepresentationsOptions {
 }
 
 // Part of every ETag: to be raised when the same entry comes to be served as other bytes.
-const FORM = `1 ${process.versions.zlib} ${process.versions.zstd ?? ""}`;
+const FORM = `2 ${process.versions.zlib} ${process.versions.zstd ?? ""}`;
 
 // A body that is no longer goes out in one write with its head: up to 16 KiB libuv takes a string without a copy of its own.
 const AS_TEXT_UP_TO_BYTES = 15_000;
