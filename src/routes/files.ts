@@ -4,8 +4,16 @@ import type { Clock } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import { type HashPath, type LegacyPath, parseFilePath } from "../pypi/file-path.ts";
 import { FILE_HIT, fileEtag, type Files, type FoundFile, headOf, type HotFile } from "../resources/files.ts";
+import type { ByteRange } from "./byte-ranges.ts";
 import { isNoneMatch } from "./conditional.ts";
-import { type Bindings, type Exchange, exchangeOf, type PlainExchange, type Serve } from "./exchange.ts";
+import {
+  type Bindings,
+  type Exchange,
+  exchangeOf,
+  type PlainExchange,
+  type RequestHead,
+  type Serve,
+} from "./exchange.ts";
 import {
   type File,
   replyOf,
@@ -101,6 +109,35 @@ function isNamed(ifNoneMatch: string | undefined, etag: string): boolean {
 
 const heads = new HeadsOfFiles();
 
+/** What a request asks of a file that memory has. */
+interface Asked {
+  readonly of: HotFile;
+  readonly file: File;
+  readonly selection: ReturnType<typeof select>;
+  /** Method and part, as one word. */
+  readonly word: string;
+}
+
+// A request that comes again in the same bytes is the same object (repeats.ts): to read its Range again takes as long as all
+// the rest that is done here.
+const asked = new WeakMap<RequestHead, Asked>();
+
+function askedOf(exchange: PlainExchange, path: HashPath, hot: HotFile): Asked {
+  const before = asked.get(exchange.incoming);
+  if (before?.of === hot) return before;
+  const file: File = { kind: "file", head: headOf(hot), reading: undefined, status: FILE_HIT };
+  const selection = select(exchange, path, file.head);
+  const { startAt, endAt } = partOf(selection, hot);
+  const word = `${exchange.incoming.method ?? ""} ${selection.kind} ${startAt}-${endAt}`;
+  const now = { of: hot, file, selection, word };
+  asked.set(exchange.incoming, now);
+  return now;
+}
+
+function partOf(selection: Asked["selection"], { bytes }: HotFile): ByteRange {
+  return selection.kind === "one" ? selection.range : { startAt: 0, endAt: bytes };
+}
+
 /** Sends what memory has of a file, in one go; undefined where the disk is needed. */
 function sendHot(
   exchange: PlainExchange,
@@ -108,23 +145,17 @@ function sendHot(
   hot: HotFile,
   { clock }: FilesRoutesOptions,
 ): Response | undefined {
-  const file: File = { kind: "file", head: headOf(hot), reading: undefined, status: FILE_HIT };
-  const selection = select(exchange, path, file.head);
+  const { file, selection, word } = askedOf(exchange, path, hot);
   if (selection.kind === "not-modified") return sendNotModified(exchange, path, file, clock);
   if (selection.kind === "unsatisfiable") return sendUnsatisfiable(exchange, file);
   if (selection.kind === "several") return undefined;
-  const { startAt, endAt } = selection.kind === "one" ? selection.range : { startAt: 0, endAt: hot.bytes };
+  const { startAt, endAt } = partOf(selection, hot);
   const isHead = exchange.incoming.method === "HEAD";
   const body = isHead ? undefined : hot.piece(startAt, endAt);
   if (body === undefined && !isHead) return undefined;
   const status = selection.kind === "whole" ? 200 : 206;
   const render = (): Head => new Head(status, renderFields(replyOf(exchange, path, file, selection, clock)));
-  const head = heads.head(
-    hot,
-    `${exchange.incoming.method ?? ""} ${selection.kind} ${startAt}-${endAt}`,
-    clock,
-    render,
-  );
+  const head = heads.head(hot, word, clock, render);
   return sendRendered(exchange, ROUTE, { body, cacheStatus: FILE_HIT }, head);
 }
 
