@@ -37,5 +37,5 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "const { HOST = '', PORT } = process.env; const host = ['', '0.0.0.0', '::'].includes(HOST) ? '127.0.0.1' : HOST.includes(':') ? `[${HOST}]` : HOST; fetch(`http://${host}:${PORT || 8080}/healthz`).then((response) => process.exit(response.ok ? 0 : 1), () => process.exit(1))"]
 
 # The process itself, not npm: npm would not hand SIGTERM on, and larder drains on it. V8's young generation takes three times
-# the size named here, whatever it holds; V8s own bound would make it 48 MiB.
+# the size named here, whatever it holds; V8's own bound would make it 48 MiB.
 CMD ["node", "--max-semi-space-size=8", "--initial-old-space-size=64", "src/main.ts"]
