@@ -91,57 +91,96 @@ describe("a file that is handed over", () => {
   });
 });
 
-const nginx = ["nginx", "/usr/sbin/nginx"].find((command) => {
-  try {
-    execFileSync(command, ["-v"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false; // not there: the next place, or none
-  }
-});
-if (nginx === undefined)
-  console.warn("no nginx: LARDER_ACCEL behind a real one is LEFT OUT (apt-get install nginx)");
-
-/** The README's own configuration, around it what any nginx needs. */
-function configuration(folder: string, port: number): string {
-  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  const locations = /```nginx\n(.*?)```/s.exec(readme)?.[1] ?? "";
-  const own = locations
-    .replace("http://127.0.0.1:8080", larder.url)
-    .replace("/var/lib/larder/files/", `${larder.dataDirectory}/files/`);
-  return `${process.getuid?.() === 0 ? "user root;" : ""}
-    daemon off; pid ${folder}/pid; error_log stderr warn;
-    events { }
-    http {
-      access_log off; client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p;
-      fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
-      server { listen 127.0.0.1:${port}; ${own} }
-    }`;
+/** A server in front, set up as the README says. */
+interface Front {
+  readonly name: string;
+  readonly accel: string;
+  /** Where it may be. */
+  readonly commands: readonly string[];
+  /** Writes what it needs into `folder`. @returns the rest of its command line */
+  readonly prepare: (folder: string, port: number, snippet: string) => string[];
+  /** How its snippet begins in the README. */
+  readonly snippet: RegExp;
 }
 
-describe.skipIf(nginx === undefined)("behind a real nginx", () => {
+const FRONTS: readonly Front[] = [
+  {
+    name: "nginx",
+    accel: "x-accel-redirect",
+    commands: ["nginx", "/usr/sbin/nginx"],
+    snippet: /```nginx\n(.*?)```/s,
+    prepare: (folder, port, snippet) => {
+      const configuration = `${process.getuid?.() === 0 ? "user root;" : ""}
+        daemon off; pid ${folder}/pid; error_log stderr warn;
+        events { }
+        http {
+          access_log off; client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p;
+          fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
+          server { listen 127.0.0.1:${port}; ${snippet} }
+        }`;
+      writeFileSync(join(folder, "nginx.conf"), configuration);
+      return ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")];
+    },
+  },
+  {
+    name: "Caddy",
+    accel: "x-sendfile",
+    commands: ["caddy"],
+    snippet: /Caddy, with `x-sendfile`:\s+```\n(.*?)```/s,
+    prepare: (folder, port, snippet) => {
+      const configuration = `{\n admin off\n}\nhttp://127.0.0.1:${port} {\n${snippet}\n}\n`;
+      writeFileSync(join(folder, "Caddyfile"), configuration);
+      return ["run", "--adapter", "caddyfile", "--config", join(folder, "Caddyfile")];
+    },
+  },
+];
+
+function isThere(command: string): boolean {
+  try {
+    execFileSync(command, ["version"], { stdio: "ignore" });
+    return true;
+  } catch (error) {
+    // nginx knows no such word, and says so.
+    return !(error instanceof Error && "code" in error && error.code === "ENOENT");
+  }
+}
+
+describe.each(FRONTS)("behind a real $name", ({ name, accel, commands, prepare, snippet }) => {
+  const command = commands.find(isThere);
+  if (command === undefined)
+    console.warn(`no ${name}: LARDER_ACCEL behind a real one is LEFT OUT (apt-get install ${commands[0]})`);
+  const withFront = it.skipIf(command === undefined);
   let folder: string;
-  let front: ChildProcess;
+  let front: ChildProcess | undefined;
   let url: string;
 
   beforeEach(async () => {
-    await start("x-accel-redirect");
-    folder = mkdtempSync(join(tmpdir(), "larder-nginx-"));
+    await start(accel);
+    folder = mkdtempSync(join(tmpdir(), "larder-front-"));
+    if (command === undefined) return;
     const port = await freePort();
-    writeFileSync(join(folder, "nginx.conf"), configuration(folder, port));
-    front = spawn(nginx ?? "", ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")]);
+    const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+    const own = (snippet.exec(readme)?.[1] ?? "")
+      .replace("127.0.0.1:8080", new URL(larder.url).host)
+      .replace("/var/lib/larder/files/", `${larder.dataDirectory}/files/`);
+    front = spawn(command, prepare(folder, port, own), {
+      env: { ...process.env, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder },
+      stdio: "ignore",
+    });
     url = `http://127.0.0.1:${port}`;
     await expect.poll(() => fetchRaw(url, "/healthz").then(({ status }) => status, String)).toBe(200);
   });
 
   afterEach(async () => {
-    const ended = once(front, "exit");
-    front.kill();
-    await ended;
+    if (front !== undefined) {
+      const ended = once(front, "exit");
+      front.kill();
+      await ended;
+    }
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it("every file arrives, whole and in parts, with larder's own fields", async () => {
+  withFront("every file arrives, whole and in parts, with larder's own fields", async () => {
     const cold = await fetchRaw(url, wheel.path);
     expect(cold.body.equals(wheel.bytes)).toBe(true);
     const served = await fetchRaw(url, wheel.path);
@@ -149,7 +188,7 @@ describe.skipIf(nginx === undefined)("behind a real nginx", () => {
     for (const field of ["etag", "last-modified", "content-type", "cache-control", "content-length"])
       expect(served.headers[field], field).toBe(cold.headers[field]);
     expect(served.headers["cache-status"]).toContain("hit");
-    expect(served.headers["x-accel-redirect"]).toBeUndefined();
+    expect(served.headers[accel]).toBeUndefined();
     const part = async (range: string, also = {}) =>
       await fetchRaw(url, wheel.path, { headers: { range, ...also } });
     const { bytes } = wheel;
@@ -168,6 +207,6 @@ describe.skipIf(nginx === undefined)("behind a real nginx", () => {
     expect([head.status, head.headers["content-length"]]).toEqual([200, String(bytes.length)]);
     // The files are nobody's but through larder.
     const { headers } = await larder.get(wheel.path);
-    expect((await fetchRaw(url, String(headers["x-accel-redirect"]))).status).toBe(404);
+    expect((await fetchRaw(url, String(headers[accel]))).status).toBe(404);
   });
 });
