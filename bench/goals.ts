@@ -41,7 +41,7 @@ export function judge(results: Measured): readonly Verdict[] {
     over("Range of 64 kB: at most nginx plain", ["Range 64 kB"], "nginx plain", 1),
     over("file of 4 kB: at most nginx plain", ["file 4 kB"], "nginx plain", 1),
     over("file of 10 MB: at most 3 x nginx plain", ["file 10 MB"], "nginx plain", 3),
-    over("file of 20 MB, from larder's disk: at most 3 x nginx plain", ["file 20 MB"], "nginx plain", 3),
+    over("file of 30 MB, from larder's disk: at most 3 x nginx plain", ["file 30 MB"], "nginx plain", 3),
     judgeHandedOver(hits),
     judgeCold(results, "cold 3 kB: at most 1 ms over direct", ["cold 3 kB gzip"], () => 1),
     judgeCold(results, "cold 1 MB: at most 5 ms over direct", ["cold 1 MB gzip"], () => 5),

@@ -29,7 +29,7 @@ const documents = new Map<string, Prepared>();
 const [small, large, larger, wheel] = await Promise.all([
   preparedFile("bench-1.0-py3-none-any.whl", 4_096),
   preparedFile("bench_large-1.0-py3-none-any.whl", 10_000_000),
-  preparedFile("bench_larger-1.0-py3-none-any.whl", 20_000_000),
+  preparedFile("bench_larger-1.0-py3-none-any.whl", 30_000_000),
   preparedFile("bench_wheel-1.0-py3-none-any.whl", 80_000_000),
 ]);
 const files = new Map([small, large, larger].map((file) => [file.path, asAnswer(file)]));

@@ -33,7 +33,7 @@ export function hitRows(files: Origin["files"]): readonly Row[] {
     { ...file, name: "file 4 kB", path: files.small, bytes: 4_096 },
     { ...file, name: "file 10 MB", path: files.large, bytes: 10_000_000 },
     // More than larder keeps in memory of a file: from its disk, each time.
-    { ...file, name: "file 20 MB", path: files.larger, bytes: 20_000_000 },
+    { ...file, name: "file 30 MB", path: files.larger, bytes: 30_000_000 },
     {
       name: "Range 64 kB",
       path: files.large,

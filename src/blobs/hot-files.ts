@@ -22,6 +22,9 @@ const OVERHEAD_BYTES = 1_024;
 // Of the budget. A byte of a small file saves 40 times as much as one of a large file, and must not go for it.
 const SHARE_OF_LARGE_FILES = 0.5;
 
+// Of that half, the largest file that is kept: 24 MiB by default, which numpy's wheel is below.
+const MOST_SHARE_OF_ONE = 0.75;
+
 // Large files that were read whole once: one that is read again, before so many others were, is wanted.
 const MOST_READ_ONCE = 256;
 
@@ -110,10 +113,10 @@ export class HotFiles {
     return { entries: order.size + this.#large.order.size, bytes: bytes + this.#large.bytes };
   }
 
-  /** Whether all of a large file was read before, and leaves room for another. */
+  /** Whether all of a large file was read before, and there is room for it. */
   #isWorth({ path, bytes }: ReadableFile): boolean {
     const { maxBytes } = this.#large;
-    if (this.#isReadingLarge || !fits(bytes, maxBytes / 2)) return false;
+    if (this.#isReadingLarge || !fits(bytes, maxBytes * MOST_SHARE_OF_ONE)) return false;
     if (this.#livingBytes + bytes > maxBytes * MOST_LIVING) return false;
     if (this.#readOnce.delete(path)) return true;
     this.#readOnce.add(path);

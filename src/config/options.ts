@@ -250,7 +250,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_MEMORY",
     kind: size(),
     fallback: "256MiB",
-    help: "budget of the memory tier of all workers together, which holds answers ready to send, and in a quarter of it files that are asked for again and again (up to a sixteenth each); `0` for none",
+    help: "budget of the memory tier of all workers together, which holds answers ready to send, and in a quarter of it files that are asked for again and again (up to 24 MiB of 256 each); `0` for none",
     reason: "holds thousands of typical documents and fits a small machine",
   },
   diskBytes: {
