@@ -11,5 +11,8 @@ const LEAST_BYTES = 256 * 1024;
 export function free(bytes: Buffer): void {
   const { buffer } = bytes;
   if (bytes.length < LEAST_BYTES || !(buffer instanceof ArrayBuffer)) return;
-  void nextTurn().then(() => buffer.transfer(0));
+  void nextTurn().then(() => {
+    // It may have been said twice before its turn came.
+    if (!buffer.detached) buffer.transfer(0);
+  });
 }
