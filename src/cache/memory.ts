@@ -108,7 +108,8 @@ export class Memory {
     const held = {
       entry,
       body: body ?? (same ? before.held.body : undefined),
-      isStored: isStored || (same && before.held.isStored),
+      // A body that is given, and that the store did not take, may be one that it has lost.
+      isStored: isStored || (same && body === undefined && before.held.isStored),
       representations: same ? before.held.representations : new Map<string, Representation>(),
       checkedAt: now,
     };
@@ -172,8 +173,15 @@ export class Memory {
       }
     }
     representations.set(key, representation);
-    this.#grow(slot, representationBytes(slot.held.body, representation));
+    // First: to grow may push this very slot out.
     this.#letGoOfBody(slot);
+    this.#grow(slot, representationBytes(slot.held.body, representation));
+  }
+
+  /** Notes that the store has lost the body of an entry: what is fetched again is to be kept. */
+  noteLost(held: Held): void {
+    const slot = this.#slotOf(held);
+    if (slot !== undefined) slot.held.isStored = false;
   }
 
   /** Forgets a name whose body turned out to be gone. */

@@ -50,6 +50,32 @@ describe("Memory", () => {
     ).toBe(0);
   });
 
+  it("lets go of a body that the store has, once something was made of it, and of no other", () => {
+    const memory = new Memory(1e6);
+    const made = (isStored: boolean): Buffer | undefined => {
+      const held = memory.put(headWith(), entryWith(), Buffer.from("body"), 0, isStored);
+      memory.keepRepresentation(held, "gzip", representation(10));
+      return memory.find("demo", "json")?.held.body;
+    };
+    expect(made(true)).toBeUndefined();
+    // Fetched again, for the store had lost it, and did not take it again.
+    expect(made(false)).toEqual(Buffer.from("body"));
+    expect(made(true)).toBeUndefined();
+    memory.noteLost(memory.find("demo", "json")!.held);
+    expect(memory.find("demo", "json")?.held.isStored).toBe(false);
+  });
+
+  it("counts truly where what is made of the oldest pushes it out", () => {
+    const memory = new Memory(10_000_000);
+    const put = (name: string, bytes: number) =>
+      memory.put(headWith(), entryWith({ name, digest: name }), Buffer.alloc(bytes), 0, true);
+    const oldest = put("a", 2_000_000);
+    for (const name of ["b", "c", "d", "e"]) put(name, 1_900_000);
+    memory.keepRepresentation(oldest, "k", representation(2_450_000));
+    for (const name of ["a", "b", "c", "d", "e"]) memory.drop("demo", name);
+    expect(memory.size()).toEqual({ entries: 0, bytes: 0 });
+  });
+
   it("drops the least recently used first", () => {
     const memory = new Memory(40_000);
     for (const name of ["a", "b", "c", "d"])
