@@ -12,8 +12,7 @@ export type Sink = (piece: Buffer) => Promise<void>;
 const small = new PieceBuffers({ bytes: 256 * 1024, mostSpare: 64 });
 
 // Each piece is a way to the thread pool and back, and a turn of the loop: a file of 10 MB costs a seventh less in pieces of
-// 1 MiB. Few may have them at once, and who takes a piece slowly gets small ones: whether he takes anything at all is seen by
-// the pieces that have left.
+// 1 MiB. Few may have them at once, and not who takes a piece slowly.
 const large = new PieceBuffers({ bytes: 1024 * 1024, mostSpare: 16, mostLent: 16 });
 const QUICK_MS: Ms = 1_000;
 

@@ -95,7 +95,7 @@ export class HotFiles {
         ? await this.#read(file, startAt, endAt, this.#small)
         : undefined;
     }
-    if (bytes !== file.bytes || !this.#isWorth(file)) return undefined;
+    if (bytes !== file.bytes || !this.#hasRoomFor(bytes) || !this.#noteRead(file.path)) return undefined;
     this.#isReadingLarge = true;
     try {
       const whole = await this.#read(file, startAt, endAt, this.#large);
@@ -113,11 +113,15 @@ export class HotFiles {
     return { entries: order.size + this.#large.order.size, bytes: bytes + this.#large.bytes };
   }
 
-  /** Whether all of a large file was read before, and there is room for it. */
-  #isWorth({ path, bytes }: ReadableFile): boolean {
+  /** Whether a large file may be read now. */
+  #hasRoomFor(bytes: number): boolean {
     const { maxBytes } = this.#large;
-    if (this.#isReadingLarge || !fits(bytes, maxBytes * MOST_SHARE_OF_ONE)) return false;
-    if (this.#livingBytes + bytes > maxBytes * MOST_LIVING) return false;
+    const isBounded = this.#livingBytes + bytes <= maxBytes * MOST_LIVING;
+    return isBounded && !this.#isReadingLarge && fits(bytes, maxBytes * MOST_SHARE_OF_ONE);
+  }
+
+  /** Notes that all of a large file is read. @returns whether it was so before */
+  #noteRead(path: string): boolean {
     if (this.#readOnce.delete(path)) return true;
     this.#readOnce.add(path);
     const [oldest] = this.#readOnce;

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { LOCAL } from "../cache/cache-status.ts";
 import type { DoneExchange, Exchange, Outcome, WholeReply } from "./exchange.ts";
-import { type Head, KEEP_ALIVE_SECONDS } from "./head.ts";
+import { type Head, KEEP_ALIVE_MS } from "./head.ts";
 import { HttpSide, STALLED_AFTER_MS } from "./http-side.ts";
 import { endsWithHead, type Repeat, type Repeats } from "./repeats.ts";
 
@@ -41,7 +41,7 @@ export class Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
-    socket.setTimeout(KEEP_ALIVE_SECONDS * 1_000);
+    socket.setTimeout(KEEP_ALIVE_MS);
     socket.on("data", (bytes: Buffer) => this.#hear(bytes));
     socket.on("end", () => (this.#side === undefined ? socket.end() : this.#side.push(null)));
     socket.on("error", (error) => this.#side?.destroy(error));
@@ -90,7 +90,7 @@ export class Connection {
     // What is written after it is told of when it has left.
     this.#socket.write("", (error) => {
       this.#unsent -= 1;
-      this.#socket.setTimeout(KEEP_ALIVE_SECONDS * 1_000);
+      this.#socket.setTimeout(KEEP_ALIVE_MS);
       outgoing.writableFinished = error == null;
       this.#options.onDone({ incoming, outgoing });
     });

@@ -114,6 +114,8 @@ interface Asked {
   readonly of: HotFile;
   readonly file: File;
   readonly selection: ReturnType<typeof select>;
+  /** What of it is to be sent, if that is one piece. */
+  readonly part: ByteRange;
   /** Method and part, as one word. */
   readonly word: string;
 }
@@ -127,15 +129,11 @@ function askedOf(exchange: PlainExchange, path: HashPath, hot: HotFile): Asked {
   if (before?.of === hot) return before;
   const file: File = { kind: "file", head: headOf(hot), reading: undefined, status: FILE_HIT };
   const selection = select(exchange, path, file.head);
-  const { startAt, endAt } = partOf(selection, hot);
-  const word = `${exchange.incoming.method ?? ""} ${selection.kind} ${startAt}-${endAt}`;
-  const now = { of: hot, file, selection, word };
+  const part = selection.kind === "one" ? selection.range : { startAt: 0, endAt: hot.bytes };
+  const word = `${exchange.incoming.method ?? ""} ${selection.kind} ${part.startAt}-${part.endAt}`;
+  const now = { of: hot, file, selection, part, word };
   asked.set(exchange.incoming, now);
   return now;
-}
-
-function partOf(selection: Asked["selection"], { bytes }: HotFile): ByteRange {
-  return selection.kind === "one" ? selection.range : { startAt: 0, endAt: bytes };
 }
 
 /** Sends what memory has of a file, in one go; undefined where the disk is needed. */
@@ -145,13 +143,12 @@ function sendHot(
   hot: HotFile,
   { clock }: FilesRoutesOptions,
 ): Response | undefined {
-  const { file, selection, word } = askedOf(exchange, path, hot);
+  const { file, selection, part, word } = askedOf(exchange, path, hot);
   if (selection.kind === "not-modified") return sendNotModified(exchange, path, file, clock);
   if (selection.kind === "unsatisfiable") return sendUnsatisfiable(exchange, file);
   if (selection.kind === "several") return undefined;
-  const { startAt, endAt } = partOf(selection, hot);
   const isHead = exchange.incoming.method === "HEAD";
-  const body = isHead ? undefined : hot.piece(startAt, endAt);
+  const body = isHead ? undefined : hot.piece(part.startAt, part.endAt);
   if (body === undefined && !isHead) return undefined;
   const status = selection.kind === "whole" ? 200 : 206;
   const render = (): Head => new Head(status, renderFields(replyOf(exchange, path, file, selection, clock)));

@@ -1,4 +1,5 @@
 import { STATUS_CODES, validateHeaderValue } from "node:http";
+import type { Ms } from "../clock.ts";
 
 /** A status and its fields: as Node's `writeHead` takes them, and as they go over the wire. */
 export class Head {
@@ -29,8 +30,8 @@ function render({ status, fields }: Head): string {
     validateHeaderValue(name, value);
     block += `${name}: ${value}\r\n`;
   }
-  return `${block}Connection: keep-alive\r\nKeep-Alive: timeout=${KEEP_ALIVE_SECONDS}\r\n\r\n`;
+  return `${block}Connection: keep-alive\r\nKeep-Alive: timeout=${KEEP_ALIVE_MS / 1_000}\r\n\r\n`;
 }
 
 /** clients.md rule 25: pip's next request comes after a build. Node's default of 5 s would close under its hands. */
-export const KEEP_ALIVE_SECONDS = 75;
+export const KEEP_ALIVE_MS: Ms = 75_000;

@@ -6,7 +6,7 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
 import { Connection } from "./connection.ts";
 import { type Bindings, type DoneExchange, type Exchange, Outgoing } from "./exchange.ts";
-import { KEEP_ALIVE_SECONDS } from "./head.ts";
+import { KEEP_ALIVE_MS } from "./head.ts";
 import { HttpSide } from "./http-side.ts";
 import { isHost } from "./public-base.ts";
 import type { Repeats } from "./repeats.ts";
@@ -30,7 +30,6 @@ export interface ServerOptions {
   readonly onDone: (exchange: DoneExchange) => void;
 }
 
-const KEEP_ALIVE_MS = KEEP_ALIVE_SECONDS * 1_000;
 const HEADERS_MS = 30_000;
 const REQUEST_MS = 60_000;
 

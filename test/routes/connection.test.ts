@@ -433,10 +433,25 @@ describe("an answer to what came before", () => {
   });
 });
 
-describe("a connection on which nothing comes", () => {
-  // What its timer does after 75 s.
-  const timeOut = (client: Client): void => void serverSocketOf(client).emit("timeout");
+/** What the timer of its connection does when nothing has come or left for long. */
+function timeOut(client: Client): void {
+  serverSocketOf(client).emit("timeout");
+}
 
+/** A client that has asked for what is large, and takes nothing of it. */
+async function standStill(way: "http" | "repeat"): Promise<Client> {
+  bodyOf = () => LARGE;
+  if (way === "repeat") await new Client().ask(A);
+  ways = [];
+  done = [];
+  const client = new Client();
+  client.socket.pause();
+  client.socket.write(A);
+  await expect.poll(() => ways).toEqual([`ready ${way}`]);
+  return client;
+}
+
+describe("a connection on which nothing comes", () => {
   it("is closed, whoever answered on it last", async () => {
     const [silent, read, repeated] = [new Client(), new Client(), new Client()];
     await once(silent.socket, "connect");
@@ -450,35 +465,25 @@ describe("a connection on which nothing comes", () => {
     }
   });
 
-  it("goes on where its client has not taken all of its answer", async () => {
-    bodyOf = () => LARGE;
-    await new Client().ask(A);
-    const client = new Client();
-    client.socket.pause();
-    client.socket.write(A);
-    await expect.poll(() => ways).toEqual(["ready http", "ready repeat"]);
-    timeOut(client);
-    client.socket.resume();
-    expect((await client.read()).body.length).toBe(LARGE.length);
-  });
+  it.each(["http", "repeat"] as const)(
+    "goes on where its client has not taken all of its answer, and is an idle one afterwards (%s)",
+    async (way) => {
+      const client = await standStill(way);
+      timeOut(client);
+      client.socket.resume();
+      expect((await client.read()).body.length).toBe(LARGE.length);
+      await expect.poll(() => serverSocketOf(client).timeout).toBeLessThan(100_000);
+    },
+  );
 });
 
 describe("an answer of which a client takes nothing", () => {
-  const later = (client: Client): void => void serverSocketOf(client).emit("timeout");
-
-  it.each(["http", "repeat"])("is given up in the end (%s), and is none that left", async (way) => {
-    bodyOf = () => LARGE;
-    if (way === "repeat") await new Client().ask(A);
-    ways = [];
-    done = [];
-    const client = new Client();
-    client.socket.pause();
-    client.socket.write(A);
-    await expect.poll(() => ways).toEqual([`ready ${way}`]);
-    later(client);
+  it.each(["http", "repeat"] as const)("is given up in the end (%s), and is none that left", async (way) => {
+    const client = await standStill(way);
+    timeOut(client);
     expect(serverSocketOf(client).timeout).toBe(600_000);
     expect(serverSocketOf(client).destroyed).toBe(false);
-    later(client);
+    timeOut(client);
     await expect.poll(() => done.map(({ isFinished }) => isFinished)).toEqual([false]);
     expect(serverSocketOf(client).destroyed).toBe(true);
   });
@@ -490,22 +495,9 @@ describe("an answer of which a client takes nothing", () => {
     const client = new Client();
     client.socket.write(A);
     await expect.poll(() => ways).toEqual(["asked"]);
-    for (let i = 0; i < 3; i++) later(client);
+    for (let i = 0; i < 3; i++) timeOut(client);
     resolve(undefined);
     expect((await client.read()).body).toBe("body of /a");
-    await expect.poll(() => serverSocketOf(client).timeout).toBeLessThan(100_000);
-  });
-
-  it("is an idle one again after a repeat that took long to leave, too", async () => {
-    bodyOf = () => LARGE;
-    await new Client().ask(A);
-    const client = new Client();
-    client.socket.pause();
-    client.socket.write(A);
-    await expect.poll(() => ways).toEqual(["ready http", "ready repeat"]);
-    later(client);
-    client.socket.resume();
-    await client.read();
     await expect.poll(() => serverSocketOf(client).timeout).toBeLessThan(100_000);
   });
 });
