@@ -178,12 +178,6 @@ export class Memory {
     this.#grow(slot, representationBytes(slot.held.body, representation));
   }
 
-  /** Notes that the store has lost the body of an entry: what is fetched again is to be kept. */
-  noteLost(held: Held): void {
-    const slot = this.#slotOf(held);
-    if (slot !== undefined) slot.held.isStored = false;
-  }
-
   /** Forgets a name whose body turned out to be gone. */
   drop(groupName: string, name: string): void {
     const slot = this.#groups.get(groupName)?.slots.get(name);

@@ -186,7 +186,6 @@ export class Tiers {
     }
     // What has been made of it is as good as ever.
     if (held.representations.size === 0) this.#memory.drop(entry.group, entry.name);
-    else this.#memory.noteLost(held);
     return undefined;
   }
 

@@ -65,3 +65,22 @@ describe("a large file that is wanted again and again", () => {
     expect((await larder.get(wheel.path)).status).toBe(503);
   });
 });
+
+describe("a small file that left memory and disk", () => {
+  it("is answered for by what came in its place, though the request is the same to the byte", async () => {
+    const [one, other] = ["one", "other"].map(
+      (name) => upstream.publish({ name, releases: [{ version: "1.0" }] })[0]!.releases[0]!.files[0]!,
+    );
+    // Room for one of them.
+    await start(`${Math.ceil(one!.bytes.length * 1.5 + 1_024) * 8}B`);
+    for (let i = 0; i < 4; i++) await larder.get(one!.path);
+    for (let i = 0; i < 3; i++) await larder.get(other!.path);
+    emptyDisk();
+    larder.clock.advance(3_600_000);
+    const again = await larder.get(one!.path);
+    expect(again.cacheStatus).toContain("fwd=miss");
+    await larder.get(one!.path);
+    const hot = await larder.get(one!.path);
+    expect([hot.headers.date, hot.cacheStatus.startsWith("larder; hit")]).toEqual([again.headers.date, true]);
+  });
+});
