@@ -18,6 +18,7 @@ let folder: string;
 let store: Store;
 let takesWrites: boolean;
 let clock: TestClock;
+let memory: Memory;
 let tiers: Tiers;
 
 beforeEach(() => {
@@ -31,7 +32,8 @@ beforeEach(() => {
     read: store.read.bind(store),
     readBody: store.readBody.bind(store),
   });
-  tiers = new Tiers(new Memory(1 << 20), faulty, clock, { everyMs: 1_000 });
+  memory = new Memory(1 << 20);
+  tiers = new Tiers(memory, faulty, clock, { everyMs: 1_000 });
 });
 
 afterEach(async () => {
@@ -68,6 +70,15 @@ describe("a body of which something was made", () => {
     await fill(fetched(10));
     expect(afterMaking()).toBeUndefined();
     expect(await tiers.body(tiers.find("demo", "json")!.held)).toEqual(BODY);
+  });
+
+  it("is let go where the store has given it, though memory had forgotten all else of it", async () => {
+    const found = await fill(fetched(10));
+    expect(afterMaking()).toBeUndefined();
+    memory.drop("demo", "json");
+    await fill({ kind: "not-modified", confirmedAt: clock.now(), date: DATE }, found);
+    expect(await tiers.body(tiers.find("demo", "json")!.held)).toEqual(BODY);
+    expect(afterMaking()).toBeUndefined();
   });
 
   it("stays where the store has not taken it", async () => {

@@ -488,6 +488,19 @@ describe("an answer of which a client takes nothing", () => {
     expect(serverSocketOf(client).destroyed).toBe(true);
   });
 
+  it("is given up, too, where it is not the first that node:http writes on its connection", async () => {
+    isReady = false;
+    const client = new Client();
+    await client.ask(A);
+    bodyOf = () => LARGE;
+    client.socket.pause();
+    client.socket.write(A);
+    await expect.poll(() => ways).toEqual(["later http", "later http"]);
+    expect(serverSocketOf(client).timeout).toBe(600_000);
+    timeOut(client);
+    await expect.poll(() => serverSocketOf(client).destroyed).toBe(true);
+  });
+
   it("is waited for while it is being made, and then its connection is an idle one again", async () => {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     isReady = false;
