@@ -77,8 +77,8 @@ describe("a small file that left memory and disk", () => {
     // Room for one of them.
     await start(`${Math.ceil(one!.bytes.length * 1.5 + 1_024) * 8}B`);
     const part = { headers: { range: "bytes=0-9" } };
-    for (let i = 0; i < 4; i++) await larder.get(one!.path, part);
-    for (let i = 0; i < 3; i++) await larder.get(other!.path);
+    for (let i = 0; i < 10; i++) await larder.get(one!.path, part);
+    for (let i = 0; i < 10; i++) await larder.get(other!.path);
     emptyDisk();
     clock.advance(3_600_000);
     // Another client's request brings it back.
