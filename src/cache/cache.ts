@@ -5,6 +5,7 @@ import type { Awaitable, Head, Store } from "../store/store.ts";
 import { AskedInVain } from "./asked-in-vain.ts";
 import type { CacheStatus, ForwardReason } from "./cache-status.ts";
 import { Collapse, type Flight } from "./collapse.ts";
+import { CurrentFreshness } from "./current-freshness.ts";
 import {
   type FillAloneOptions,
   fillAlone,
@@ -12,14 +13,7 @@ import {
   type OnLowerGeneration,
   type Resource,
 } from "./fill.ts";
-import {
-  currentAsOf,
-  type FeedWord,
-  type Lifetimes,
-  mayServeStale,
-  remainingMs,
-  reuse,
-} from "./freshness.ts";
+import type { FeedWord, Lifetimes } from "./freshness.ts";
 import { leasedFill } from "./leased-fill.ts";
 import type { Held, HeldWithHead, Memory, Representation } from "./memory.ts";
 import { Tiers } from "./tiers.ts";
@@ -89,9 +83,9 @@ const LEASE_MS: Ms = 3_000;
 export class Cache {
   readonly #options: CacheOptions;
   readonly #tiers: Tiers;
+  readonly #freshness: CurrentFreshness;
   readonly #flights: Collapse<Filled>;
   readonly #askedInVain: AskedInVain;
-  #confirmedSince: EpochMs = 0;
 
   constructor(options: CacheOptions) {
     this.#options = options;
@@ -99,12 +93,13 @@ export class Cache {
     this.#tiers = new Tiers(memory, store, clock, {
       everyMs: fleet.isShared ? coherenceMs : Number.POSITIVE_INFINITY,
     });
+    this.#freshness = new CurrentFreshness(options);
     this.#flights = new Collapse(clock);
     this.#askedInVain = new AskedInVain(clock);
     fleet.news.subscribe((item) => {
       if (item.kind === "changed") this.#tiers.doubt(item.group);
       else if (item.kind === "purged") this.#forget(item.group, item.at);
-      else if (item.kind === "listed") this.#confirmSince(item.at);
+      else if (item.kind === "listed") this.#freshness.confirmSince(item.at);
     });
   }
 
@@ -145,7 +140,7 @@ export class Cache {
    * it is served, on every node, so that nobody is shown a group older than he was told it is (clients.md rule 19).
    */
   confirmSince(at: EpochMs): void {
-    if (this.#confirmSince(at)) this.#options.fleet.news.publish({ kind: "listed", at });
+    if (this.#freshness.confirmSince(at)) this.#options.fleet.news.publish({ kind: "listed", at });
   }
 
   /**
@@ -180,14 +175,6 @@ export class Cache {
     this.#askedInVain.forgetAll(isOfGroup);
   }
 
-  /** @returns whether that is later than was known */
-  #confirmSince(at: EpochMs): boolean {
-    const since = Math.min(at, this.#options.clock.now());
-    if (since <= this.#confirmedSince) return false;
-    this.#confirmedSince = since;
-    return true;
-  }
-
   async #lookInStore(resource: Resource, ask: Ask): Promise<Answer> {
     const found = await this.#tiers.read(resource.group, resource.name);
     if (found === undefined || found.held.entry.digest === ask.lostDigest) {
@@ -208,31 +195,20 @@ export class Cache {
 
   /** What is held, where it may be served without waiting for upstream. */
   #reused(resource: Resource, ask: Ask, found: HeldWithHead): Answer | undefined {
-    const now = this.#options.clock.now();
-    const lifetimes = this.#lifetimesOf(resource);
-    const { entry } = found.held;
-    const feed = this.#options.feed?.(resource.group);
-    const decision = this.#isOutdone(found, now, feed)
-      ? "validate"
-      : reuse(entry, found.head, lifetimes, now, ask.noCache, feed);
+    const decision = this.#freshness.decide(resource, found, ask.noCache);
     if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
       if (!this.#askedInVain.has(flightKey(resource))) this.#validateBehind(resource, ask, found);
       return this.#hit(resource, found);
     }
-    if (this.#askedInVain.has(flightKey(resource)) && this.#mayServeStale(resource, found)) {
+    if (this.#askedInVain.has(flightKey(resource)) && this.#freshness.mayServeStale(resource, found)) {
       return this.#hit(resource, found, "asked-in-vain");
     }
     return undefined;
   }
 
-  /** Whether something that tells of every group has been shown since it was known to be current. */
-  #isOutdone({ held: { entry }, head }: HeldWithHead, now: EpochMs, feed: FeedWord | undefined): boolean {
-    return entry.generation > 0 && currentAsOf(entry, head, now, feed) < this.#confirmedSince;
-  }
-
   #hit(resource: Resource, found: HeldWithHead, detail?: string): Answer {
-    const ttlMs = this.#remainingMs(resource, found);
+    const ttlMs = this.#freshness.remainingMs(resource, found);
     return { ...found, ttlMs, status: { kind: "hit", ttlMs, detail } };
   }
 
@@ -244,7 +220,7 @@ export class Cache {
   async #forward(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Promise<Answer> {
     const flight = this.#fly(resource, ask, found);
     const fwd = this.#forwardReason(resource, ask, found);
-    const standIn = found !== undefined && this.#mayServeStale(resource, found) ? found : undefined;
+    const standIn = found !== undefined && this.#freshness.mayServeStale(resource, found) ? found : undefined;
     try {
       const filled = standIn === undefined ? await flight.result : await this.#withPatience(flight);
       if (filled !== undefined) {
@@ -267,28 +243,13 @@ export class Cache {
   }
 
   #forwarded(resource: Resource, { held, head }: HeldWithHead, outcome: Outcome): Answer {
-    const ttlMs = this.#remainingMs(resource, { held, head });
+    const ttlMs = this.#freshness.remainingMs(resource, { held, head });
     return { held, head, ttlMs, status: { kind: "forward", ...outcome, ttlMs } };
   }
 
   #forwardReason(resource: Resource, ask: Ask, found: HeldWithHead | undefined): ForwardReason {
     if (found === undefined) return "miss";
-    return ask.noCache && this.#remainingMs(resource, found) > 0 ? "request" : "stale";
-  }
-
-  #lifetimesOf({ freshMs }: Resource): Lifetimes {
-    const { lifetimes } = this.#options;
-    return freshMs === undefined ? lifetimes : { ...lifetimes, freshMs };
-  }
-
-  #remainingMs(resource: Resource, { held, head }: HeldWithHead): Ms {
-    const { clock, feed } = this.#options;
-    return remainingMs(held.entry, head, this.#lifetimesOf(resource), clock.now(), feed?.(resource.group));
-  }
-
-  #mayServeStale(resource: Resource, { held, head }: HeldWithHead): boolean {
-    const { clock, feed } = this.#options;
-    return mayServeStale(held.entry, head, this.#lifetimesOf(resource), clock.now(), feed?.(resource.group));
+    return ask.noCache && this.#freshness.remainingMs(resource, found) > 0 ? "request" : "stale";
   }
 
   /** @returns undefined when patience ended first. Counted from the flight's start: nobody waits twice for it. */
@@ -317,9 +278,8 @@ export class Cache {
       const filled = fleet.isShared
         ? await this.#fillWithOthers(resource, ask, found)
         : await fillAlone(resource, found, this.#fillOptions());
-      // What is stale on arrival (an upstream that is itself a cache) would be asked for with each request.
-      const isStale = this.#lifetimesOf(resource).freshMs > 0 && this.#remainingMs(resource, filled) <= 0;
-      const isInVain = filled.isKept || isStale;
+      // What is stale on arrival would be asked for with each request.
+      const isInVain = filled.isKept || this.#freshness.isStaleOnArrival(resource, filled);
       if (isInVain) this.#askedInVain.note(flightKey(resource));
       else this.#askedInVain.forget(flightKey(resource));
       return filled;
@@ -331,18 +291,14 @@ export class Cache {
   }
 
   async #fillWithOthers(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Promise<Filled> {
-    const { clock, fleet, followMs } = this.#options;
+    const { fleet, followMs } = this.#options;
     const filled = await leasedFill(resource, found, {
       ...this.#fillOptions(),
       leases: fleet.leases,
       leaseMs: LEASE_MS,
       followMs,
       lostDigest: ask.lostDigest,
-      isFresh: (stored) => {
-        const [now, lifetimes] = [clock.now(), this.#lifetimesOf(resource)];
-        if (this.#isOutdone(stored, now, undefined)) return false;
-        return reuse(stored.held.entry, stored.head, lifetimes, now, ask.noCache) === "fresh";
-      },
+      isFresh: (stored) => this.#freshness.isFresh(resource, stored, ask.noCache),
     });
     if (filled.isChanged) fleet.news.publish({ kind: "changed", group: resource.group });
     return filled;
