@@ -11,10 +11,10 @@ import {
   putPieces,
   sweepLoose,
 } from "./embedded-change.ts";
-import { isBusy } from "./embedded-file.ts";
 import { PIECE_BYTES, PIECES_PER_BODY } from "./embedded-schema.ts";
 import { Session } from "./embedded-session.ts";
 import type { Statements } from "./embedded-statements.ts";
+import { Uses } from "./embedded-uses.ts";
 import type { Awaitable, Change, Entry, FeedPosition, Found, Store, StoreSize, Written } from "./store.ts";
 import type { OnSurvived } from "./survived.ts";
 
@@ -22,10 +22,6 @@ import type { OnSurvived } from "./survived.ts";
 const SYNC_BODY_BYTES = 1024 * 1024;
 const READ_SLICE_PIECES = 4;
 const WRITE_SLICE_BYTES = 2 * PIECE_BYTES;
-/** A read renews an entry's last use only if that is so old: reads stay reads. */
-const USE_RENEWED_AFTER_MS = 60_000;
-const USES_FLUSHED_AFTER_MS = 1_000;
-const MAX_PENDING_USES = 256;
 const REMOVE_BATCH = 64;
 /** Heads raised in one transaction: about 2 ms. */
 const ADVANCE_BATCH = 500;
@@ -64,22 +60,25 @@ export function openEmbeddedStore(options: EmbeddedStoreOptions): Store {
 class EmbeddedStore implements Store {
   readonly #options: EmbeddedStoreOptions;
   readonly #session: Session;
+  readonly #uses: Uses;
   #isClosed = false;
-  /** Uses to be written down, with the next write or soon. */
-  readonly #uses = new Map<string, { readonly group: string; readonly name: string; readonly at: EpochMs }>();
-  #cancelFlush: (() => void) | undefined;
   readonly #underWay = new Set<Promise<unknown>>();
   #isSweeping = false;
 
   constructor(options: EmbeddedStoreOptions) {
     this.#options = options;
     this.#session = new Session(options);
+    this.#uses = new Uses({
+      session: this.#session,
+      clock: options.clock,
+      onUnwritten: (error) => options.onSurvived("store: last uses not written", options.file, error),
+    });
     this.#sweepBehind();
   }
 
   read(group: string, name: string): Found {
     const { head, entry, usedAt } = this.#session.query((sql) => sql.found(group, name));
-    if (entry !== undefined) this.#noteRead(group, name, usedAt);
+    if (entry !== undefined) this.#uses.noteRead(group, name, usedAt);
     return { head, entry };
   }
 
@@ -87,7 +86,7 @@ class EmbeddedStore implements Store {
     const { group, name, digest } = entry;
     const held = this.#session.query((sql) => sql.body(group, name, digest));
     if (held === undefined) return undefined;
-    this.#noteRead(group, name, held.usedAt);
+    this.#uses.noteRead(group, name, held.usedAt);
     if (held.bytes > SYNC_BODY_BYTES) return this.#track(this.#readLarge(held.body, held.bytes));
     const pieces = this.#session.query((sql) => sql.pieces(held.body, 0, PIECES_PER_BODY)).map(bufferOf);
     const body = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
@@ -112,7 +111,7 @@ class EmbeddedStore implements Store {
   }
 
   touch(entries: Iterable<{ readonly group: string; readonly name: string }>): void {
-    for (const { group, name } of entries) this.#noteUse(group, name);
+    for (const { group, name } of entries) this.#uses.note(group, name);
   }
 
   remove(group: string): Awaitable<void> {
@@ -141,9 +140,8 @@ class EmbeddedStore implements Store {
 
   close(): Awaitable<void> {
     if (this.#isClosed) return;
-    this.#flushUses();
+    this.#uses.flush();
     this.#isClosed = true;
-    this.#cancelFlush?.();
     if (this.#underWay.size === 0) return this.#session.close();
     return Promise.allSettled(this.#underWay).then(() => this.#session.close());
   }
@@ -202,7 +200,7 @@ class EmbeddedStore implements Store {
   #commit(change: Change, newBody: NewBody | undefined): Awaitable<Written> {
     const { clock, maxBytes } = this.#options;
     const outcome = this.#session.transact((sql) => {
-      this.#writeUses(sql);
+      this.#uses.write(sql);
       if (newBody !== undefined && "body" in newBody && !sql.dropLoose(newBody.body)) {
         throw new StoreUnavailable(`${change.group}: the body was swept away while it was being written`);
       }
@@ -256,36 +254,6 @@ class EmbeddedStore implements Store {
 
   async #removeRest(group: string): Promise<void> {
     while (await this.#removeBatch(group)) await nextTurn();
-  }
-
-  // ---- last use
-
-  #noteRead(group: string, name: string, usedAt: EpochMs): void {
-    if (this.#options.clock.now() - usedAt >= USE_RENEWED_AFTER_MS) this.#noteUse(group, name);
-  }
-
-  #noteUse(group: string, name: string): void {
-    this.#uses.set(`${group}\0${name}`, { group, name, at: this.#options.clock.now() });
-    if (this.#uses.size >= MAX_PENDING_USES) this.#flushUses();
-    else this.#cancelFlush ??= this.#options.clock.after(USES_FLUSHED_AFTER_MS, () => this.#flushUses());
-  }
-
-  #flushUses(): void {
-    this.#cancelFlush?.();
-    this.#cancelFlush = undefined;
-    if (this.#uses.size === 0) return;
-    try {
-      this.#session.transactNow((sql) => this.#writeUses(sql));
-    } catch (error) {
-      // Eviction is a little less true. The next write takes them along, unless they are too many by now.
-      if (this.#uses.size >= MAX_PENDING_USES) this.#uses.clear();
-      if (!isBusy(error)) this.#options.onSurvived("store: last uses not written", this.#options.file, error);
-    }
-  }
-
-  #writeUses(sql: Statements): void {
-    for (const { group, name, at } of this.#uses.values()) sql.use(group, name, at);
-    this.#uses.clear();
   }
 
   // ---- room
