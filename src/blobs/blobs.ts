@@ -1,16 +1,15 @@
 import { mkdirSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { Leases } from "../fleet/leases.ts";
 import type { OnSurvived } from "../store/survived.ts";
-import { BlobIndex, type IndexRow, type Tally } from "./blob-index.ts";
-import { copyFile, readWhole } from "./copy.ts";
+import { BlobIndex, type Tally } from "./blob-index.ts";
 import { type BlobReading, Fill } from "./fill.ts";
 import { type BlobKey, Folder, nameOf } from "./folder.ts";
 import type { GrowingPart, Salvage } from "./following.ts";
-import { HotFiles, type HotFile } from "./hot-files.ts";
+import { HeldFiles } from "./held-files.ts";
+import type { HotFile } from "./hot-files.ts";
 import { lookRound } from "./look-round.ts";
 import { PartPlace } from "./part-place.ts";
 import { Room } from "./room.ts";
@@ -63,8 +62,8 @@ export class Blobs {
   readonly #options: BlobsOptions;
   readonly #folder: Folder;
   readonly #index: BlobIndex;
-  readonly #hot: HotFiles;
   readonly #room: Room;
+  readonly #held: HeldFiles;
   readonly #fills = new Map<string, SharedFill>();
   readonly #ending = new AbortController();
   #looking: Promise<void> | undefined;
@@ -74,13 +73,19 @@ export class Blobs {
     this.#options = options;
     mkdirSync(options.directory, { recursive: true });
     this.#folder = new Folder(options.sharedDirectory ?? filesDirectory(options.directory));
-    this.#hot = new HotFiles(options.memoryBytes ?? 0);
     this.#index = new BlobIndex({ ...options, file: join(options.directory, "files.sqlite") });
     this.#room = new Room({
       ...options,
       index: this.#index,
       folder: this.#folder,
       onEvicted: (bytes) => options.onEvent?.({ kind: "evicted", bytes }),
+    });
+    this.#held = new HeldFiles({
+      folder: this.#folder,
+      index: this.#index,
+      room: this.#room,
+      memoryBytes: options.memoryBytes ?? 0,
+      onSurvived: options.onSurvived,
     });
     this.swept = this.lookRound();
   }
@@ -92,28 +97,12 @@ export class Blobs {
 
   /** A file of which memory has something: nothing about it has to be waited for. */
   hot(key: BlobKey): HotFile | undefined {
-    const file = this.#hot.find(key.path);
-    if (file !== undefined) this.#index.use(file.name);
-    return file;
+    return this.#held.hot(key);
   }
 
-  /**
-   * A file that is held, open. A row without its bytes is a miss, and removed; a file without a row is another's, and
-   * taken in.
-   */
-  async find(key: BlobKey): Promise<BlobReading | undefined> {
-    const name = nameOf(key);
-    try {
-      const row = this.#index.get(name);
-      if (row === undefined) return await this.#takeIn(key, name);
-      const handle = await this.#open(name, row);
-      if (handle === undefined) this.#index.remove(name);
-      else this.#index.use(name);
-      return handle && this.#reading(key.path, name, handle, row);
-    } catch (error) {
-      this.#options.onSurvived("files: lookup", key.path, error);
-      return undefined;
-    }
+  /** A file that is held, open. */
+  find(key: BlobKey): Promise<BlobReading | undefined> {
+    return this.#held.find(key);
   }
 
   /** Begins to fetch a file, or joins who does already. */
@@ -150,7 +139,7 @@ export class Blobs {
 
   /** What of files is in memory. */
   memorySize(): Tally {
-    return this.#hot.size();
+    return this.#held.memorySize();
   }
 
   /** Writes down what was used since the last time; to be called now and then. Never rejects. */
@@ -219,10 +208,9 @@ export class Blobs {
   }
 
   async #publish(key: BlobKey, source: Source): Promise<void> {
-    const name = nameOf(key);
     try {
-      const row = this.#index.get(name);
-      if (row !== undefined) await source.publish?.({ ...row, open: () => this.#open(name, row) });
+      const file = this.#held.stored(key);
+      if (file !== undefined) await source.publish?.(file);
     } catch (error) {
       this.#options.onSurvived("files: hand on", key.path, error);
     }
@@ -239,59 +227,5 @@ export class Blobs {
       this.#options.onSurvived("files: lookup", key.path, error);
       return undefined;
     }
-  }
-
-  /** A file that another process has stored, where its rows are not seen here. */
-  async #takeIn(key: BlobKey, name: string): Promise<BlobReading | undefined> {
-    const facts = await this.#folder.facts(name);
-    if (facts?.path !== key.path) return undefined;
-    const handle = await this.#folder.open(name);
-    if (handle === undefined) return undefined;
-    try {
-      const { size } = await handle.stat();
-      if (size === facts.bytes) {
-        this.#index.put(name, key.path, facts);
-        return this.#reading(key.path, name, handle, facts);
-      }
-    } catch (error) {
-      this.#options.onSurvived("files: lookup", key.path, error);
-    }
-    await handle.close();
-    return undefined;
-  }
-
-  /** @returns undefined when it is not there, or not whole (a power cut may leave it so) */
-  async #open(name: string, row: IndexRow): Promise<FileHandle | undefined> {
-    const handle = await this.#folder.open(name);
-    if (handle === undefined) return undefined;
-    const { size } = await handle.stat();
-    if (size === row.bytes) return handle;
-    await handle.close();
-    await this.#room.remove(name);
-    const lost = new Error(`${size} of ${row.bytes} bytes are on disk`);
-    this.#options.onSurvived("files: not whole", name, lost);
-    return undefined;
-  }
-  #reading(path: string, name: string, handle: FileHandle, row: IndexRow): BlobReading {
-    const { bytes, contentType, lastModified, date } = row;
-    const facts = { contentType, lastModified, date };
-    const read = (buffer: Buffer, startAt: number): Promise<void> => readWhole(handle, buffer, startAt);
-    const file = { path, name, bytes, facts, read };
-    let isOpen = true;
-    return {
-      bytes,
-      facts,
-      from: "disk",
-      name,
-      copy: async (startAt, endAt, sink) => {
-        const piece = await this.#hot.read(file, startAt, endAt);
-        if (piece === undefined) await copyFile(handle, startAt, endAt, sink, true);
-        else await sink(piece);
-      },
-      close: () => {
-        if (isOpen) void handle.close();
-        isOpen = false;
-      },
-    };
   }
 }
