@@ -1,6 +1,6 @@
-import { renameSync } from "node:fs";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
+import { type Layout, openDatabase } from "../sqlite/database-file.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { BlobFacts } from "./source.ts";
 
@@ -26,13 +26,14 @@ export interface Tally {
   readonly bytes: number;
 }
 
-// "ladf" in ASCII: whose file this is, and the version of the layout below.
-const APPLICATION_ID = 0x6c616466;
-const SCHEMA_VERSION = 1;
 // How long a statement may hold the event loop for another process' write. Each such write is one row.
 const BUSY_MS = 50;
 
-const CONNECTION_PRAGMAS = "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 1048576;";
+const CONNECTION_PRAGMAS = `
+  PRAGMA synchronous = NORMAL;
+  PRAGMA journal_size_limit = 1048576;
+  PRAGMA busy_timeout = ${BUSY_MS};
+`;
 
 /** `name` is that of the file on disk; `path` is for people. Triggers keep the tally, whoever writes. */
 const SCHEMA = `
@@ -57,9 +58,15 @@ const SCHEMA = `
   CREATE TRIGGER blob_removed AFTER DELETE ON blob BEGIN
     UPDATE tally SET entries = entries - 1, bytes = bytes - old.bytes;
   END;
-  PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${SCHEMA_VERSION};
 `;
+
+const LAYOUT: Layout = {
+  applicationId: 0x6c616466, // "ladf" in ASCII
+  version: 1,
+  formatPragmas: "PRAGMA journal_mode = WAL",
+  schema: SCHEMA,
+  connection: CONNECTION_PRAGMAS,
+};
 
 /**
  * Which files are held, and when each was last used. Several processes may have it open. A file that is no such index
@@ -177,66 +184,12 @@ export class BlobIndex {
   }
 }
 
-function openIndex(options: BlobIndexOptions): DatabaseSync {
-  const { file, clock, onSurvived } = options;
-  try {
-    return prepareIndex(file);
-  } catch (error) {
-    if (!isForeign(error)) throw error;
-    const aside = `${file}.aside-${clock.now()}`;
-    for (const suffix of ["", "-wal", "-shm"]) moveIfThere(file + suffix, aside + suffix);
-    onSurvived("files: index put aside", aside, error);
-    return prepareIndex(file);
-  }
-}
-
-function prepareIndex(file: string): DatabaseSync {
-  const db = new DatabaseSync(file, { timeout: 5_000 });
-  try {
-    db.exec("PRAGMA journal_mode = WAL");
-    // Two processes may start at once: the second waits here, and finds the tables made.
-    db.exec("BEGIN IMMEDIATE");
-    if (readVersion(db) === undefined) db.exec(SCHEMA);
-    db.exec("COMMIT");
-    if (readVersion(db) !== SCHEMA_VERSION) throw new ForeignIndex("the index is of another version or kind");
-    db.exec(`${CONNECTION_PRAGMAS} PRAGMA busy_timeout = ${BUSY_MS}`);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
-
-/** @returns undefined for an empty file, -1 for another application's */
-function readVersion(db: DatabaseSync): number | undefined {
-  const row = db
-    .prepare(
-      `SELECT (SELECT user_version FROM pragma_user_version) AS version,
-              (SELECT application_id FROM pragma_application_id) AS application,
-              (SELECT count(*) FROM sqlite_schema) AS objects`,
-    )
-    .get();
-  if (row?.["objects"] === 0) return undefined;
-  return row?.["application"] === APPLICATION_ID ? Number(row["version"]) : -1;
-}
-
-class ForeignIndex extends Error {
-  override readonly name = "ForeignIndex";
-}
-
-// Primary result codes of SQLite: SQLITE_CORRUPT, SQLITE_NOTADB (sqlite.org/rescode.html).
-const NOT_AN_INDEX = new Set([11, 26]);
-
-function isForeign(error: unknown): boolean {
-  if (error instanceof ForeignIndex) return true;
-  const code = error instanceof Error && "errcode" in error ? error.errcode : undefined;
-  return typeof code === "number" && NOT_AN_INDEX.has(code & 0xff);
-}
-
-function moveIfThere(from: string, to: string): void {
-  try {
-    renameSync(from, to);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-  }
+function openIndex({ file, clock, onSurvived }: BlobIndexOptions): DatabaseSync {
+  const { db } = openDatabase({
+    file,
+    clock,
+    layout: LAYOUT,
+    onPutAside: (why, aside, error) => onSurvived(`files: index put aside (${why})`, aside, error),
+  });
+  return db;
 }

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, statSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { isBusy } from "../sqlite/result-codes.ts";
 
 const LOCK = ".lock";
 const PART = ".part";
@@ -55,13 +56,10 @@ function tryLock(file: string): DatabaseSync | undefined {
     return lock;
   } catch (error) {
     lock.close();
-    const isBusy = error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
-    if (isBusy) return undefined;
+    if (isBusy(error)) return undefined;
     throw error;
   }
 }
-
-const SQLITE_BUSY = 5;
 
 async function sweep(directory: string, own: string): Promise<number> {
   const names = await readdir(directory);

@@ -1,8 +1,4 @@
-/** Version of the layout below, kept in `PRAGMA user_version`. A file of another version is put aside. */
-export const SCHEMA_VERSION = 1;
-
-/** "lard" in ASCII, kept in `PRAGMA application_id`: whose file this is. */
-export const APPLICATION_ID = 0x6c617264;
+import type { Layout } from "../sqlite/database-file.ts";
 
 /** Bodies are kept in rows of this size, so that no single statement moves more. */
 export const PIECE_BYTES = 256 * 1024;
@@ -10,12 +6,15 @@ export const PIECE_BYTES = 256 * 1024;
 /** A piece's id is its body's id times this, plus its place: one range of the primary key for each body. */
 export const PIECES_PER_BODY = 4096;
 
-/** Has to be said before the first table, and in this order: WAL writes the file's header. */
-export const FORMAT_PRAGMAS = `
+/** In this order: WAL writes the file's header. */
+const FORMAT_PRAGMAS = `
   PRAGMA page_size = 8192;
   PRAGMA auto_vacuum = INCREMENTAL;
   PRAGMA journal_mode = WAL;
 `;
+
+/** How long a statement may hold the event loop for another process' write; beyond it, the writer waits off it. */
+const BUSY_MS = 5;
 
 /**
  * For each connection. NORMAL survives `kill -9` whole, and a power cut but for the last transactions, which a cache
@@ -23,12 +22,13 @@ export const FORMAT_PRAGMAS = `
  * (embedded-checkpoint.ts), and by the connection only when the log has grown to 64 MiB regardless. 4 MB of pages hold
  * the upper levels of every index; the rest is in the system's cache, which is nobody's resident memory.
  */
-export const CONNECTION_PRAGMAS = `
+const CONNECTION_PRAGMAS = `
   PRAGMA synchronous = NORMAL;
   PRAGMA wal_autocheckpoint = 8192;
   PRAGMA journal_size_limit = 67108864;
   PRAGMA cache_size = -4000;
   PRAGMA temp_store = MEMORY;
+  PRAGMA busy_timeout = ${BUSY_MS};
 `;
 
 /**
@@ -41,7 +41,7 @@ export const CONNECTION_PRAGMAS = `
  * - `loose`: bodies that no entry refers to: `since` 0 to be removed; else being written since then (ms).
  * - `tally`: one row; `last_body` only ever grows, so that an id never means another body's bytes.
  */
-export const SCHEMA = `
+const SCHEMA = `
   CREATE TABLE head (
     grp TEXT PRIMARY KEY,
     generation INTEGER NOT NULL,
@@ -87,9 +87,6 @@ export const SCHEMA = `
       SELECT 1 FROM entry WHERE grp = old.grp AND name = old.name AND body = old.body);
     DELETE FROM head WHERE grp = old.grp AND NOT EXISTS (SELECT 1 FROM entry WHERE grp = old.grp);
   END;
-
-  PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
 /**
@@ -98,7 +95,7 @@ export const SCHEMA = `
  *
  * - `feed`: one row at most: how far the change feed has been followed.
  */
-export const LATER_TABLES = `
+const LATER_TABLES = `
   CREATE TABLE IF NOT EXISTS feed (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     serial INTEGER NOT NULL,
@@ -107,3 +104,12 @@ export const LATER_TABLES = `
     fence INTEGER NOT NULL
   ) STRICT;
 `;
+
+/** The store's database. */
+export const LAYOUT: Layout = {
+  applicationId: 0x6c617264, // "lard" in ASCII
+  version: 1,
+  formatPragmas: FORMAT_PRAGMAS,
+  schema: SCHEMA,
+  connection: LATER_TABLES + CONNECTION_PRAGMAS,
+};

@@ -1,24 +1,32 @@
+import type { Clock } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
-import { Checkpointer } from "./embedded-checkpoint.ts";
 import {
-  type FileOptions,
-  isBusy,
-  isCorrupt,
+  type DatabaseFile,
+  type DatabaseFileOptions,
   isMoved,
-  type OpenFile,
-  openFile,
-  reopenFile,
-} from "./embedded-file.ts";
+  openDatabase,
+  reopenDatabase,
+} from "../sqlite/database-file.ts";
+import { isBusy, isCorrupt } from "../sqlite/result-codes.ts";
+import { Checkpointer } from "./embedded-checkpoint.ts";
+import { LAYOUT } from "./embedded-schema.ts";
 import { prepareStatements, type Statements } from "./embedded-statements.ts";
 import type { Awaitable } from "./store.ts";
+import type { OnSurvived } from "./survived.ts";
 
 /** How often a write is tried while other processes hold the lock, and how long it waits in between: 2 s in all. */
 const BUSY_ATTEMPTS = 100;
 const BUSY_PAUSE_MS = 20;
 
+export interface SessionOptions {
+  readonly file: string;
+  readonly clock: Clock;
+  readonly onSurvived: OnSurvived;
+}
+
 /** A connection, for as long as its file is good. */
 interface Connection {
-  readonly file: OpenFile;
+  readonly file: DatabaseFile;
   readonly sql: Statements;
   readonly checkpointer: Checkpointer;
 }
@@ -28,14 +36,22 @@ interface Connection {
  * out to be corrupt, or is not under its name any more, is left for a fresh one.
  */
 export class Session {
-  readonly #options: FileOptions;
+  readonly #options: SessionOptions;
+  readonly #database: DatabaseFileOptions;
   #connection: Connection | undefined;
   #isClosed = false;
 
-  /** Opens the file; throws what `openFile` does. */
-  constructor(options: FileOptions) {
+  /** Opens the file; throws what `openDatabase` does. */
+  constructor(options: SessionOptions) {
+    const { file, clock, onSurvived } = options;
     this.#options = options;
-    this.#connection = this.#connect(openFile(options));
+    this.#database = {
+      file,
+      clock,
+      layout: LAYOUT,
+      onPutAside: (why, aside, error) => onSurvived(`store: file put aside (${why})`, aside, error),
+    };
+    this.#connection = this.#connect(openDatabase(this.#database));
   }
 
   /**
@@ -69,7 +85,7 @@ export class Session {
   /** As `transact`, but throws SQLITE_BUSY (see `isBusy`) instead of waiting. */
   transactNow<T>(work: (sql: Statements) => T, bodyBytes = 0): T {
     // A microsecond's look, lest all be written to a file that nobody will open again.
-    if (this.#connection !== undefined && isMoved(this.#options, this.#connection.file))
+    if (this.#connection !== undefined && isMoved(this.#database, this.#connection.file))
       this.#replace(undefined);
     const result = this.query((sql) => {
       sql.begin();
@@ -119,11 +135,11 @@ export class Session {
 
   #connected(): Connection {
     if (this.#isClosed) throw new StoreUnavailable(`${this.#options.file}: closed`);
-    this.#connection ??= this.#connect(openFile(this.#options));
+    this.#connection ??= this.#connect(openDatabase(this.#database));
     return this.#connection;
   }
 
-  #connect(file: OpenFile): Connection {
+  #connect(file: DatabaseFile): Connection {
     const { onSurvived } = this.#options;
     const checkpointer = new Checkpointer(this.#options.file, onSurvived);
     return { file, sql: prepareStatements(file.db), checkpointer };
@@ -134,6 +150,6 @@ export class Session {
     const { file, checkpointer } = this.#connection;
     this.#connection = undefined; // so that the next call tries again if this fails
     void checkpointer.close();
-    this.#connection = this.#connect(reopenFile(this.#options, file, error));
+    this.#connection = this.#connect(reopenDatabase(this.#database, file, error));
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock, EpochMs } from "../clock.ts";
-import { isBusy } from "./embedded-file.ts";
+import { isBusy } from "../sqlite/result-codes.ts";
 import type { Session } from "./embedded-session.ts";
 import type { Statements } from "./embedded-statements.ts";
 

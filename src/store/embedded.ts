@@ -44,7 +44,7 @@ export interface EmbeddedStoreOptions {
  * was written. Reads, and bodies up to 1 MiB, answer without a promise.
  *
  * An entry larger than `maxBytes` is not stored, its head is. A file that turns out to be no good is put aside, at
- * the start or later, and a fresh one begun (see `openFile`).
+ * the start or later, and a fresh one begun (see `openDatabase`).
  *
  * @throws Error (from node:fs or node:sqlite) when the file can be neither read nor made
  */

@@ -164,7 +164,7 @@ describe("a row and its bytes", () => {
     writeFileSync(join(directory, "files.sqlite"), "this is no database, and too long to be an empty one");
     await upstream.down();
     const second = await start();
-    expect(second.survived).toEqual(["files: index put aside"]);
+    expect(second.survived).toEqual(["files: index put aside (corrupt)"]);
     expect(second.blobs.size()).toEqual({ entries: 1, bytes: MIB, filling: 0 });
     expect(await download(second.url, path).done).toEqual(whole);
   });

@@ -2,103 +2,93 @@ import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../clock.ts";
-import {
-  APPLICATION_ID,
-  CONNECTION_PRAGMAS,
-  FORMAT_PRAGMAS,
-  LATER_TABLES,
-  SCHEMA,
-  SCHEMA_VERSION,
-} from "./embedded-schema.ts";
-import type { OnSurvived } from "./survived.ts";
+import { isCorrupt } from "./result-codes.ts";
 
 /** How long the start may wait for another process that is just making or recovering the file. */
 const OPEN_BUSY_MS = 5_000;
-/** How long a statement may hold the event loop for another process' write; beyond it, the writer waits off it. */
-const BUSY_MS = 5;
 
-// Primary result codes of SQLite (sqlite.org/rescode.html).
-const SQLITE_BUSY = 5;
-const SQLITE_CORRUPT = 11;
-const SQLITE_NOTADB = 26;
+/** What a database has to be. */
+export interface Layout {
+  /** `PRAGMA application_id`: whose file it is. */
+  readonly applicationId: number;
+  /** `PRAGMA user_version` of these tables. */
+  readonly version: number;
+  /** Has to be said of an empty file before its first table, outside a transaction. */
+  readonly formatPragmas: string;
+  /** The tables, made in one transaction. */
+  readonly schema: string;
+  /** For each connection, once the tables are there. */
+  readonly connection: string;
+}
 
-export interface FileOptions {
+export interface DatabaseFileOptions {
   readonly file: string;
+  readonly layout: Layout;
   readonly clock: Clock;
-  readonly onSurvived: OnSurvived;
+  /**
+   * Told of a file that could not be used, and was put aside.
+   * @param why "corrupt" or "version-<n>"
+   * @param aside its new name
+   */
+  readonly onPutAside: (why: string, aside: string, error: unknown) => void;
 }
 
 /** A connection, and which file (inode) it is on: the name may come to mean another one. */
-export interface OpenFile {
+export interface DatabaseFile {
   readonly db: DatabaseSync;
   readonly inode: bigint;
 }
 
 /**
- * Opens the database, made new where there is none. A file that is no database, is corrupt, or is of another schema
- * version or application is put aside (`<file>.corrupt-<epochMs>`, `<file>.version-<n>-<epochMs>`), which is told to
- * `onSurvived`, and a fresh one begun: it is a cache.
+ * Opens the database, made new where there is none. A file that is no database, is corrupt, or is of another version or
+ * application is put aside (`<file>.corrupt-<epochMs>`, `<file>.version-<n>-<epochMs>`) and a fresh one begun: what
+ * larder keeps in one can be had again. Several processes may do so at once.
  *
  * @throws Error (from node:fs or node:sqlite) when the file can be neither read nor made
  */
-export function openFile(options: FileOptions): OpenFile {
+export function openDatabase(options: DatabaseFileOptions): DatabaseFile {
   const { file } = options;
   mkdirSync(dirname(file), { recursive: true });
   const seen = inodeOf(file);
   try {
-    const outcome = tryOpen(file);
+    const outcome = tryOpen(options);
     if ("open" in outcome) return outcome.open;
     moveAside(options, `version-${outcome.version}`, new Error(`schema version ${outcome.version}`), seen);
   } catch (error) {
     if (!isCorrupt(error)) throw error;
     moveAside(options, "corrupt", error, seen);
   }
-  const second = tryOpen(file);
+  const second = tryOpen(options);
   if ("open" in second) return second.open;
   throw new Error(`${file}: schema version ${second.version}, again after it was put aside`);
 }
 
 /** Closes a connection whose file is corrupt (`error` says so) or moved, and opens a good one under the same name. */
-export function reopenFile(options: FileOptions, bad: OpenFile, error: unknown): OpenFile {
+export function reopenDatabase(
+  options: DatabaseFileOptions,
+  bad: DatabaseFile,
+  error: unknown,
+): DatabaseFile {
   bad.db.close();
   // Another process may have put it aside already: then what bears the name now is good.
   if (isCorrupt(error)) moveAside(options, "corrupt", error, bad.inode);
-  return openFile(options);
-}
-
-/** SQLite says that the file's content cannot be what it wrote. */
-export function isCorrupt(error: unknown): boolean {
-  const code = resultCode(error);
-  return code !== undefined && [SQLITE_CORRUPT, SQLITE_NOTADB].includes(code & 0xff);
+  return openDatabase(options);
 }
 
 /** The name means another file by now, or none: somebody has moved or removed the one that is open. */
-export function isMoved({ file }: FileOptions, open: OpenFile): boolean {
+export function isMoved({ file }: DatabaseFileOptions, open: DatabaseFile): boolean {
   return inodeOf(file) !== open.inode;
 }
 
-/** Another process is writing: to be tried again soon. */
-export function isBusy(error: unknown): boolean {
-  const code = resultCode(error);
-  return code !== undefined && (code & 0xff) === SQLITE_BUSY;
-}
-
-function resultCode(error: unknown): number | undefined {
-  return error instanceof Error && "errcode" in error && typeof error.errcode === "number"
-    ? error.errcode
-    : undefined;
-}
-
-function tryOpen(file: string): { open: OpenFile } | { version: number } {
+function tryOpen({ file, layout }: DatabaseFileOptions): { open: DatabaseFile } | { version: number } {
   const db = new DatabaseSync(file, { timeout: OPEN_BUSY_MS });
   try {
-    const version = prepareFile(db);
-    if (version !== SCHEMA_VERSION) {
+    const version = prepare(db, layout);
+    if (version !== layout.version) {
       db.close();
       return { version };
     }
-    db.exec(LATER_TABLES);
-    db.exec(`${CONNECTION_PRAGMAS} PRAGMA busy_timeout = ${BUSY_MS};`);
+    db.exec(layout.connection);
     return { open: { db, inode: inodeOf(file) ?? 0n } };
   } catch (error) {
     if (db.isOpen) db.close();
@@ -106,20 +96,23 @@ function tryOpen(file: string): { open: OpenFile } | { version: number } {
   }
 }
 
-/** @returns the schema version found, or made in an empty file; -1 for another application's database */
-function prepareFile(db: DatabaseSync): number {
-  if (readVersion(db) === undefined) {
-    db.exec(FORMAT_PRAGMAS);
+/** @returns the version found, or made in an empty file; -1 for another application's database */
+function prepare(db: DatabaseSync, layout: Layout): number {
+  if (readVersion(db, layout) === undefined) {
+    db.exec(layout.formatPragmas);
     db.exec("BEGIN IMMEDIATE");
     // Another process may have made the tables while this one waited for the lock.
-    if (readVersion(db) === undefined) db.exec(SCHEMA);
+    if (readVersion(db, layout) === undefined) {
+      db.exec(layout.schema);
+      db.exec(`PRAGMA application_id = ${layout.applicationId}; PRAGMA user_version = ${layout.version}`);
+    }
     db.exec("COMMIT");
   }
-  return readVersion(db) ?? -1;
+  return readVersion(db, layout) ?? -1;
 }
 
 /** @returns undefined for an empty file, -1 for another application's */
-function readVersion(db: DatabaseSync): number | undefined {
+function readVersion(db: DatabaseSync, { applicationId }: Layout): number | undefined {
   const row = db
     .prepare(
       `SELECT (SELECT user_version FROM pragma_user_version) AS version,
@@ -128,11 +121,11 @@ function readVersion(db: DatabaseSync): number | undefined {
     )
     .get();
   if (row?.["objects"] === 0) return undefined;
-  return row?.["application"] === APPLICATION_ID ? Number(row["version"]) : -1;
+  return row?.["application"] === applicationId ? Number(row["version"]) : -1;
 }
 
 function moveAside(
-  { file, clock, onSurvived }: FileOptions,
+  { file, clock, onPutAside }: DatabaseFileOptions,
   why: string,
   error: unknown,
   seen: bigint | undefined,
@@ -144,7 +137,7 @@ function moveAside(
   for (const suffix of ["-wal", "-shm"]) {
     if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
   }
-  onSurvived(`store: file put aside (${why})`, aside, error);
+  onPutAside(why, aside, error);
 }
 
 function inodeOf(file: string): bigint | undefined {
