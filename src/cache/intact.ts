@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { nextTurn } from "../event-loop.ts";
 import type { Awaitable } from "../store/store.ts";
 
 /** What is hashed in one turn of the event loop: about 1 ms. */

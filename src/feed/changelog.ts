@@ -1,7 +1,7 @@
 import type { EpochMs, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
+import { inSlices } from "../event-loop.ts";
 import { normalizeProject } from "../pypi/names.ts";
-import { inSlices } from "../pypi/sliced-work.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import { type PostAnswer, untilAllowedMs } from "../upstream/post.ts";
 import type { Upstream } from "../upstream/upstream.ts";

@@ -1,5 +1,5 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock, EpochMs } from "../clock.ts";
+import { nextTurn } from "../event-loop.ts";
 import type { News } from "../fleet/news.ts";
 import type { Store } from "../store/store.ts";
 

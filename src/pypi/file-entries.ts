@@ -1,8 +1,8 @@
+import { inSlices } from "../event-loop.ts";
 import { JsonPlaces, membersNamed, type PlaceTable } from "./json-places.ts";
 import { JsonScanner, type JsonEvents } from "./json-scanner.ts";
 import { decodeText } from "./json-text.ts";
 import { SIMPLE_PLACES } from "./simple-json.ts";
-import { inSlices } from "./sliced-work.ts";
 
 /** How many bytes are scanned in one turn of the event loop. See json-document.ts. */
 const SLICE_BYTES = 262_144;

@@ -1,7 +1,7 @@
+import { inSlices } from "../event-loop.ts";
 import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
 import { JsonScanner, type JsonEvents } from "./json-scanner.ts";
 import { decodeText, isText } from "./json-text.ts";
-import { inSlices } from "./sliced-work.ts";
 
 /** How many bytes are scanned in one turn of the event loop: about 1 ms, and up to 10 before V8 has compiled it. */
 const SLICE_BYTES = 262_144;

@@ -1,8 +1,8 @@
+import { inSlices } from "../event-loop.ts";
 import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
 import { HtmlScanner, type HtmlEvents } from "./html-scanner.ts";
 import { isHtmlName } from "./html-text.ts";
 import { NotHtml } from "./not-html.ts";
-import { inSlices } from "./sliced-work.ts";
 
 /** How many bytes are scanned in one turn of the event loop: about 1 ms, and up to 10 before V8 has compiled it. */
 const SLICE_BYTES = 131_072;

@@ -1,5 +1,5 @@
+import { inSlices } from "../event-loop.ts";
 import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
-import { inSlices } from "./sliced-work.ts";
 
 /** How many bytes are copied in one turn of the event loop: less than 1 ms where the memory is not new. */
 const SLICE_BYTES = 524_288;

@@ -1,4 +1,4 @@
-import { nextTurn } from "../pypi/sliced-work.ts";
+import { nextTurn } from "../event-loop.ts";
 
 // Above what Buffers share a block of memory for (64 KiB): it is nobody else's.
 const LEAST_BYTES = 256 * 1024;

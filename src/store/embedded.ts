@@ -1,6 +1,6 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock, EpochMs } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
+import { nextTurn } from "../event-loop.ts";
 import { mayApply } from "./change-rules.ts";
 import {
   type Applied,

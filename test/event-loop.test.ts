@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { inSlices } from "../../src/pypi/sliced-work.ts";
+import { inSlices } from "../src/event-loop.ts";
 
 function* work(slices: number, onSlice: () => void = () => undefined): Generator<undefined, string> {
   for (let i = 0; i < slices; i++) {
