@@ -1,11 +1,8 @@
 import { inSlices } from "../event-loop.ts";
 import { JsonPlaces, membersNamed, type PlaceTable } from "./json-places.ts";
-import { JsonScanner, type JsonEvents } from "./json-scanner.ts";
+import { type JsonReader, scanning } from "./json-scanner.ts";
 import { decodeText } from "./json-text.ts";
 import { SIMPLE_PLACES } from "./simple-json.ts";
-
-/** How many bytes are scanned in one turn of the event loop. See json-document.ts. */
-const SLICE_BYTES = 262_144;
 
 /** What the index says of one file. */
 export interface FileFacts {
@@ -38,14 +35,14 @@ const RELEASES_PLACES: PlaceTable<ReleasesPlace> = {
 };
 
 /** Looks for file entries of one filename, and parses these alone. Holds the first that `read` makes something of. */
-class EntryFinder<P extends string, T> implements JsonEvents {
+class EntryFinder<P extends string, T> implements JsonReader<T | undefined> {
   readonly #bytes: Buffer;
   readonly #places: JsonPlaces<P | "file">;
   readonly #filename: string;
   readonly #read: (entry: FileEntry) => T | undefined;
   #entryStart = 0;
   #isWanted = false;
-  found: T | undefined;
+  #found: T | undefined;
 
   constructor(
     bytes: Buffer,
@@ -88,19 +85,18 @@ class EntryFinder<P extends string, T> implements JsonEvents {
 
   close(end: number): void {
     if (this.#isWanted && this.#places.place === "file") {
-      this.found ??= this.#read(parseEntry(this.#bytes.toString("utf8", this.#entryStart, end)));
+      this.#found ??= this.#read(parseEntry(this.#bytes.toString("utf8", this.#entryStart, end)));
     }
     this.#places.close();
   }
-}
 
-function* finding<P extends string, T>(
-  bytes: Buffer,
-  finder: EntryFinder<P, T>,
-): Generator<undefined, T | undefined> {
-  const scanner = new JsonScanner(bytes, finder);
-  while (!scanner.scan(SLICE_BYTES) && finder.found === undefined) yield;
-  return finder.found;
+  get isDone(): boolean {
+    return this.#found !== undefined;
+  }
+
+  view(): T | undefined {
+    return this.#found;
+  }
 }
 
 /** @param text one JSON object: the scanner has proved it */
@@ -119,7 +115,7 @@ export function findFile(
   bytes: Buffer,
   filename: string,
 ): FileFacts | undefined | Promise<FileFacts | undefined> {
-  return inSlices(finding(bytes, new EntryFinder(bytes, SIMPLE_PLACES, filename, factsOf)));
+  return inSlices(scanning(bytes, new EntryFinder(bytes, SIMPLE_PLACES, filename, factsOf)));
 }
 
 /**
@@ -136,7 +132,7 @@ export function findReleaseFile(
 ): string | undefined | Promise<string | undefined> {
   const read = (entry: FileEntry) =>
     entry["python_version"] === wanted.pythonVersion ? textOf(entry["url"]) : undefined;
-  return inSlices(finding(bytes, new EntryFinder(bytes, RELEASES_PLACES, wanted.filename, read)));
+  return inSlices(scanning(bytes, new EntryFinder(bytes, RELEASES_PLACES, wanted.filename, read)));
 }
 
 function factsOf(entry: FileEntry): FileFacts | undefined {

@@ -1,10 +1,8 @@
 import { inSlices } from "../event-loop.ts";
 import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
-import { JsonScanner, type JsonEvents } from "./json-scanner.ts";
-import { decodeText, isText } from "./json-text.ts";
-
-/** How many bytes are scanned in one turn of the event loop: about 1 ms, and up to 10 before V8 has compiled it. */
-const SLICE_BYTES = 262_144;
+import { JsonPlaces, membersNamed, type PlaceTable } from "./json-places.ts";
+import { type JsonReader, scanning } from "./json-scanner.ts";
+import { decodeText, readSerial } from "./json-text.ts";
 
 /** A version longer than this is not told: it would have to be decoded in one go. PEP 440 needs a tenth. */
 export const MAX_VERSION_BYTES = 4_096;
@@ -19,103 +17,67 @@ export interface DocumentView {
   readonly fileUrls: ByteSpans;
 }
 
-/** Where a scan is: in which container of the document. `files` is an array of file entries, `file` one of them. */
+/** Where a scan is. `files` is an array of file entries, `file` one of them. */
 type Place = "outside" | "document" | "info" | "releases" | "files" | "file" | "elsewhere";
 
-const member = (name: string) => ({ name, text: Buffer.from(name) });
-
-/** The members that matter, by the place of their object. */
-const MEMBERS: Readonly<Record<Place, readonly ReturnType<typeof member>[]>> = {
-  outside: [],
-  document: ["info", "last_serial", "releases", "urls"].map(member),
-  info: [member("version")],
-  releases: [],
-  files: [],
-  file: [member("url")],
-  elsewhere: [],
+const PLACES: PlaceTable<Place> = {
+  outside: "outside",
+  members: {
+    document: membersNamed("info", "last_serial", "releases", "urls"),
+    info: membersNamed("version"),
+    file: membersNamed("url"),
+  },
+  within: (place, name, container) => {
+    if (place === "outside") return "document";
+    if (container === "array") return place === "releases" || name === "urls" ? "files" : "elsewhere";
+    if (place === "files") return "file";
+    return name === "info" || name === "releases" ? name : "elsewhere";
+  },
 };
 
-/** No member, or none that matters. A string as the others are: V8 compares strings of one kind faster. */
-const NO_MEMBER = "";
-
-/** What a container is that stands at `place`, there as the member `name`: only a place's own members have names. */
-function placeWithin(place: Place, name: string, container: "object" | "array"): Place {
-  if (place === "outside") return "document";
-  if (container === "array") return place === "releases" || name === "urls" ? "files" : "elsewhere";
-  if (place === "files") return "file";
-  return name === "info" || name === "releases" ? name : "elsewhere";
-}
-
 /** Follows a scan through the document. Of several members of one name the last counts, as for any JSON parser. */
-class DocumentReader implements JsonEvents {
+class DocumentReader implements JsonReader<DocumentView> {
   readonly #bytes: Buffer;
+  readonly #places: JsonPlaces<Place>;
   readonly #fileUrls = new ByteSpanList();
-  readonly #outer: Place[] = [];
-  #place: Place = "outside";
-  #members = MEMBERS.outside;
-  /** Which of the place's members the next value is. */
-  #member = NO_MEMBER;
   #lastSerial: number | undefined;
   #version: string | undefined;
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
+    this.#places = new JsonPlaces(bytes, PLACES);
   }
 
   key(start: number, end: number): void {
-    this.#member = NO_MEMBER;
-    if (this.#members.length === 0) return;
-    this.#member = this.#memberAt(start, end);
-    if (this.#member === "last_serial") this.#lastSerial = undefined;
-    if (this.#member === "version" || this.#member === "info") this.#version = undefined;
-  }
-
-  #memberAt(start: number, end: number): string {
-    for (const { name, text } of this.#members) {
-      if (isText(this.#bytes, start, end, text)) return name;
-    }
-    return NO_MEMBER;
+    this.#places.key(start, end);
+    const { member } = this.#places;
+    if (member === "last_serial") this.#lastSerial = undefined;
+    if (member === "version" || member === "info") this.#version = undefined;
   }
 
   string(start: number, end: number): void {
-    if (this.#member === "url") this.#fileUrls.add(start, end);
-    if (this.#member === "version" && end - start <= MAX_VERSION_BYTES) {
+    const { member } = this.#places;
+    if (member === "url") this.#fileUrls.add(start, end);
+    if (member === "version" && end - start <= MAX_VERSION_BYTES) {
       this.#version = decodeText(this.#bytes, start, end);
     }
   }
 
   number(start: number, end: number): void {
-    if (this.#member !== "last_serial") return;
-    const serial = Number(this.#bytes.toString("latin1", start, end));
-    if (Number.isSafeInteger(serial) && serial >= 0) this.#lastSerial = serial;
+    if (this.#places.member === "last_serial") this.#lastSerial = readSerial(this.#bytes, start, end);
   }
 
   open(container: "object" | "array"): void {
-    this.#outer.push(this.#place);
-    this.#enter(placeWithin(this.#place, this.#member, container));
+    this.#places.open(container);
   }
 
   close(): void {
-    this.#enter(this.#outer.pop() ?? "outside");
-  }
-
-  #enter(place: Place): void {
-    this.#place = place;
-    this.#members = MEMBERS[place];
-    // Else what follows in an array would pass for the last member of the object before it.
-    this.#member = NO_MEMBER;
+    this.#places.close();
   }
 
   view(): DocumentView {
     return { lastSerial: this.#lastSerial, version: this.#version, fileUrls: this.#fileUrls };
   }
-}
-
-function* scanning(bytes: Buffer): Generator<undefined, DocumentView> {
-  const reader = new DocumentReader(bytes);
-  const scanner = new JsonScanner(bytes, reader);
-  while (!scanner.scan(SLICE_BYTES)) yield;
-  return reader.view();
 }
 
 /**
@@ -127,5 +89,5 @@ function* scanning(bytes: Buffer): Generator<undefined, DocumentView> {
  * @throws NotJson the body cannot be trusted (thrown at once, or the rejection of the promise)
  */
 export function scanDocument(bytes: Buffer): DocumentView | Promise<DocumentView> {
-  return inSlices(scanning(bytes));
+  return inSlices(scanning(bytes, new DocumentReader(bytes)));
 }

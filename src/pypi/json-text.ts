@@ -47,6 +47,8 @@ export function afterPrefix(bytes: Buffer, start: number, end: number, text: Buf
  * Tells whether a JSON string is a text, however either is escaped. See `afterPrefix`.
  */
 export function isText(bytes: Buffer, start: number, end: number, text: Buffer): boolean {
+  // Escapes make it longer, never shorter.
+  if (end - start < text.length) return false;
   return afterPrefix(bytes, start, end, text) === end;
 }
 
@@ -62,3 +64,9 @@ export function encodeText(text: string): Buffer {
 
 /** How JSON writes the contents of a string. */
 export const JSON_TEXT: TextSyntax = { afterPrefix, encode: encodeText };
+
+/** A serial of PyPI's, as a document writes it; undefined where the number is no non-negative safe integer. */
+export function readSerial(bytes: Buffer, start: number, end: number): number | undefined {
+  const serial = Number(bytes.toString("latin1", start, end));
+  return Number.isSafeInteger(serial) && serial >= 0 ? serial : undefined;
+}

@@ -1,10 +1,8 @@
 import { inSlices } from "../event-loop.ts";
 import { ByteSpanList, type ByteSpans } from "./byte-spans.ts";
 import { JsonPlaces, membersNamed, type PlaceTable } from "./json-places.ts";
-import { JsonScanner, type JsonEvents } from "./json-scanner.ts";
-
-/** How many bytes are scanned in one turn of the event loop: about 1 ms, and up to 10 before V8 has compiled it. */
-const SLICE_BYTES = 262_144;
+import { type JsonReader, scanning } from "./json-scanner.ts";
+import { readSerial } from "./json-text.ts";
 
 /** What larder needs to know of a project's page of the Simple API in JSON (PEP 691). */
 export interface SimpleJsonView {
@@ -37,7 +35,7 @@ export const SIMPLE_PLACES: PlaceTable<SimplePlace> = {
 };
 
 /** Follows a scan through the page. Of several members of one name the last counts, as for any JSON parser. */
-class SimpleReader implements JsonEvents {
+class SimpleReader implements JsonReader<SimpleJsonView> {
   readonly #bytes: Buffer;
   readonly #places: JsonPlaces<SimplePlace>;
   readonly #urls = new ByteSpanList();
@@ -62,9 +60,7 @@ class SimpleReader implements JsonEvents {
   }
 
   number(start: number, end: number): void {
-    if (this.#places.member !== "_last-serial") return;
-    const serial = Number(this.#bytes.toString("latin1", start, end));
-    if (Number.isSafeInteger(serial) && serial >= 0) this.#lastSerial = serial;
+    if (this.#places.member === "_last-serial") this.#lastSerial = readSerial(this.#bytes, start, end);
   }
 
   open(container: "object" | "array"): void {
@@ -81,13 +77,6 @@ class SimpleReader implements JsonEvents {
   }
 }
 
-function* scanning(bytes: Buffer): Generator<undefined, SimpleJsonView> {
-  const reader = new SimpleReader(bytes);
-  const scanner = new JsonScanner(bytes, reader);
-  while (!scanner.scan(SLICE_BYTES)) yield;
-  return reader.view();
-}
-
 /**
  * Proves that a body is exactly one JSON object, and finds what larder needs to know of it as a project's page, in one
  * pass over the bytes. See `scanDocument`, its like for the JSON API.
@@ -96,5 +85,5 @@ function* scanning(bytes: Buffer): Generator<undefined, SimpleJsonView> {
  * @throws NotJson the body cannot be trusted (thrown at once, or the rejection of the promise)
  */
 export function scanSimpleJson(bytes: Buffer): SimpleJsonView | Promise<SimpleJsonView> {
-  return inSlices(scanning(bytes));
+  return inSlices(scanning(bytes, new SimpleReader(bytes)));
 }
