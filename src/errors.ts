@@ -20,9 +20,10 @@ const UPSTREAM_FAILURES = [
   "busy", // no place among the requests under way, of all nodes, came free in time
   "rate-limited", // 429, or 503 with Retry-After: and all requests until that time has passed
   "not-json", // HTML with status 200, or a body that is not one JSON object
-  "not-xmlrpc", // the change feed's answer is none, or a fault
-  "wrong-bytes", // a file whose BLAKE2b-256 is not the one in its path
   "not-html", // a page that is none of the Simple API, such as a challenge or an error with status 200
+  "not-xml", // no feed of RSS, likewise
+  "not-xmlrpc", // the change feed's answer is not XML-RPC, or a fault
+  "wrong-bytes", // a file whose BLAKE2b-256 is not the one in its path
   "hash-mismatch", // bytes that are not those which the index announces
   "bad-coding", // gzip that does not decode, or a coding nobody asked for
   "redirects", // more redirects than a sane upstream has

@@ -19,7 +19,8 @@ import { refusalOf } from "../routes/elsewhere.ts";
 import type { Readiness } from "../routes/ops.ts";
 import { redirectLegacy } from "../routes/legacy-files.ts";
 import { type PublicBaseOptions, publicPrefix } from "../routes/public-base.ts";
-import { createServer, READING } from "../routes/server.ts";
+import { SAFE_METHODS } from "../routes/exchange.ts";
+import { createServer } from "../routes/server.ts";
 import { Repeats } from "../routes/repeats.ts";
 import { Shortcuts } from "../routes/shortcuts.ts";
 import type { GuardedStore } from "../store/guarded.ts";
@@ -253,7 +254,7 @@ export function compose(
     shortcuts,
     repeats: new Repeats({ ...pointing, ...publicBase }),
     prefix: publicPrefix(config.publicUrl),
-    methods: mayPurge ? READING.union(new Set(["PURGE"])) : READING,
+    methods: mayPurge ? [...SAFE_METHODS, "PURGE"] : SAFE_METHODS,
     refusalOf: (path) => refusalOf(path, config.upstreamUrl),
     onDone: (exchange) => observe(exchange, metrics, log),
   });

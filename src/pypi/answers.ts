@@ -14,11 +14,11 @@ export const CORS_FIELDS: readonly string[] = [
   "X-PyPI-Last-Serial",
 ];
 
-/** The 24 bytes of a 404 of the JSON API: a space after the colon, no newline at the end. */
-export const JSON_NOT_FOUND = '{"message": "Not Found"}';
+/** A 404 of the JSON API, 24 bytes: a space after the colon, no newline at the end. */
+export const JSON_NOT_FOUND = { contentType: "application/json", body: '{"message": "Not Found"}' };
 
-/** The body of a 404 of the Simple API. */
-export const SIMPLE_NOT_FOUND = "404 Not Found";
+/** A 404 of the Simple API, and of all else that is not JSON. */
+export const PLAIN_NOT_FOUND = { contentType: "text/plain; charset=UTF-8", body: "404 Not Found" };
 
 /** The body of the edge's slash redirect. */
 export const MOVED_PERMANENTLY =

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Resource } from "../cache/cache.ts";
 import type { Loaded } from "../cache/settle.ts";
 import type { Ms } from "../clock.ts";
+import type { UpstreamFailure } from "../errors.ts";
 import { maySpellOneVersion } from "../pypi/names.ts";
 import type { Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
@@ -137,7 +138,7 @@ export class Documents {
     const { path } = request;
     const kind = kindOf(request.name);
     proveType(kind, path, answer.contentType);
-    if (kind.proveEnds !== undefined) return await this.#large(request, answer, kind.proveEnds);
+    if (kind.proveEnds !== undefined) return await this.#large(request, answer, kind.proveEnds, kind.failure);
     const bytes = await decodeBody(answer.body, answer.coding, this.#options.maxDocumentBytes);
     const scanned = await prove(kind, path, bytes);
     if (answer.etagMatched === false) this.#options.onUnproven(path, answer.etag);
@@ -154,9 +155,10 @@ export class Documents {
     { path }: Request,
     answer: DocumentAnswer,
     isRight: (head: string, tail: string) => boolean,
+    failure: UpstreamFailure,
   ): Promise<Loaded> {
     const { body, coding, digest, etag, date, confirmedAt, contentType, serial } = answer;
-    await proveByEnds(body, coding, this.#options.maxDocumentBytes, isRight);
+    await proveByEnds(body, coding, this.#options.maxDocumentBytes, isRight, failure);
     if (answer.etagMatched === false) this.#options.onUnproven(path, etag);
     const stored = coding === "gzip" ? { body, coding, digest } : await compressed(body);
     return {

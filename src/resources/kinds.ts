@@ -1,4 +1,4 @@
-import { UpstreamUnavailable } from "../errors.ts";
+import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
 import type { ByteSpans } from "../pypi/byte-spans.ts";
 import { HTML_TEXT } from "../pypi/html-text.ts";
 import { scanDocument } from "../pypi/json-document.ts";
@@ -25,6 +25,8 @@ export interface DocumentKind {
   readonly accept: string;
   /** What the answer's Content-Type must be, its parameters aside. */
   readonly mediaType: RegExp;
+  /** What is wrong with a body that is not of this kind. */
+  readonly failure: UpstreamFailure;
   /** @throws NotJson, NotHtml, or UpstreamUnavailable */
   readonly scan: (bytes: Buffer) => Scanned | Promise<Scanned>;
   /** For what is too large to be looked through: whether its first and its last bytes are of it. */
@@ -37,6 +39,7 @@ const NOTHING: Scanned = { serial: undefined, version: undefined, urls: undefine
 const JSON_API: DocumentKind = {
   accept: "application/json",
   mediaType: /^application\/json$/,
+  failure: "not-json",
   scan: async (bytes) => {
     const { lastSerial, version, fileUrls } = await scanDocument(bytes);
     return { serial: lastSerial, version, urls: fileUrls };
@@ -47,6 +50,7 @@ const JSON_API: DocumentKind = {
 const SIMPLE_JSON: DocumentKind = {
   accept: "application/vnd.pypi.simple.v1+json",
   mediaType: /^application\/vnd\.pypi\.simple\.v1\+json$/,
+  failure: "not-json",
   scan: async (bytes) => {
     const { lastSerial, hasFiles, urls } = await scanSimpleJson(bytes);
     if (!hasFiles) throw new UpstreamUnavailable("not-json", "no page of the Simple API: it has no files");
@@ -58,6 +62,7 @@ const SIMPLE_JSON: DocumentKind = {
 const SIMPLE_HTML: DocumentKind = {
   accept: "application/vnd.pypi.simple.v1+html, text/html;q=0.5",
   mediaType: /^(?:text\/html|application\/vnd\.pypi\.simple\.v1\+html)$/,
+  failure: "not-html",
   scan: async (bytes) => {
     const { lastSerial, urls } = await scanSimpleHtml(bytes);
     return { serial: lastSerial, version: undefined, urls };
@@ -68,6 +73,7 @@ const SIMPLE_HTML: DocumentKind = {
 const PROVENANCE: DocumentKind = {
   accept: "application/vnd.pypi.integrity.v1+json",
   mediaType: /^application\/(?:vnd\.pypi\.integrity\.v1\+)?json$/,
+  failure: "not-json",
   scan: async (bytes) => {
     await scanDocument(bytes); // that it is JSON; it has no serial and no URL of a file
     return NOTHING;
@@ -80,24 +86,32 @@ const STATS_JSON: DocumentKind = { ...PROVENANCE, accept: "application/json" };
 const STATS_HTML: DocumentKind = {
   accept: "text/html",
   mediaType: /^text\/html$/,
-  scan: (bytes) => startsWith(bytes, "<!doctype html", "<html"),
+  failure: "not-html",
+  scan: (bytes) => startsWith(bytes, "not-html", "<!doctype html", "<html"),
   syntax: HTML_TEXT,
 };
 
 const RSS: DocumentKind = {
   accept: "text/xml, application/xml;q=0.9, application/rss+xml;q=0.9",
   mediaType: /^(?:text\/xml|application\/(?:rss\+)?xml)$/,
-  scan: (bytes) => startsWith(bytes, "<?xml", "<rss"),
+  failure: "not-xml",
+  scan: (bytes) => startsWith(bytes, "not-xml", "<?xml", "<rss"),
   syntax: HTML_TEXT,
 };
 
 /** Proved by its hash (metadata.ts). */
-const METADATA: DocumentKind = { accept: "*/*", mediaType: /./, scan: () => NOTHING, syntax: JSON_TEXT };
+const METADATA: DocumentKind = {
+  accept: "*/*",
+  mediaType: /./,
+  failure: "hash-mismatch",
+  scan: () => NOTHING,
+  syntax: JSON_TEXT,
+};
 
 /** `/simple/` itself: 40 MB that are proved by their ends and their checksum alone, never looked through. */
 const ROOT_JSON: DocumentKind = {
   ...SIMPLE_JSON,
-  proveEnds: (head, tail) => /^\s*\{/.test(head) && /\}\s*$/.test(tail) && head.includes('"projects"', 0),
+  proveEnds: (head, tail) => /^\s*\{/.test(head) && /\}\s*$/.test(tail) && head.includes('"projects"'),
 };
 
 const ROOT_HTML: DocumentKind = {
@@ -142,8 +156,7 @@ export async function prove(kind: DocumentKind, where: string, bytes: Buffer): P
     return await kind.scan(bytes);
   } catch (error) {
     if (!(error instanceof NotJson || error instanceof NotHtml)) throw error;
-    const failure = error instanceof NotJson ? "not-json" : "not-html";
-    throw new UpstreamUnavailable(failure, `${where}: ${error.message}`, { cause: error, status: 200 });
+    throw new UpstreamUnavailable(kind.failure, `${where}: ${error.message}`, { cause: error, status: 200 });
   }
 }
 
@@ -151,12 +164,13 @@ export async function prove(kind: DocumentKind, where: string, bytes: Buffer): P
 export function proveType(kind: DocumentKind, where: string, contentType: string): void {
   const [mediaType = ""] = contentType.toLowerCase().split(";", 1);
   if (kind.mediaType.test(mediaType.trim())) return;
-  const failure = kind.syntax === JSON_TEXT ? "not-json" : "not-html";
-  throw new UpstreamUnavailable(failure, `${where}: upstream answered with ${contentType}`, { status: 200 });
+  throw new UpstreamUnavailable(kind.failure, `${where}: upstream answered with ${contentType}`, {
+    status: 200,
+  });
 }
 
-function startsWith(bytes: Buffer, ...starts: readonly string[]): Scanned {
+function startsWith(bytes: Buffer, failure: DocumentKind["failure"], ...starts: readonly string[]): Scanned {
   const head = bytes.subarray(0, 64).toString("latin1").trimStart().toLowerCase();
   if (starts.some((start) => head.startsWith(start))) return NOTHING;
-  throw new UpstreamUnavailable("not-html", "the body is not what its Content-Type says", { status: 200 });
+  throw new UpstreamUnavailable(failure, "the body is not what its Content-Type says", { status: 200 });
 }

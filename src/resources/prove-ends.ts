@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
-import { UpstreamUnavailable } from "../errors.ts";
+import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
 import type { Coding } from "../store/store.ts";
 
 /** What is kept of each end to look at. */
@@ -13,6 +13,7 @@ const CHUNK_BYTES = 256 * 1024;
  *
  * @param maxBytes bound of the decoded length
  * @param isRight whether these first and last characters (latin1) can be of such a body
+ * @param failure what is wrong with a body whose ends are not
  * @throws UpstreamUnavailable when it is not
  */
 export async function proveByEnds(
@@ -20,6 +21,7 @@ export async function proveByEnds(
   coding: Coding,
   maxBytes: number,
   isRight: (head: string, tail: string) => boolean,
+  failure: UpstreamFailure,
 ): Promise<void> {
   let head: Buffer = Buffer.alloc(0);
   let tail: Buffer = Buffer.alloc(0);
@@ -41,7 +43,7 @@ export async function proveByEnds(
     throw new UpstreamUnavailable("bad-coding", "the answer's gzip does not decode", { cause: error });
   }
   if (isRight(head.toString("latin1"), tail.toString("latin1"))) return;
-  throw new UpstreamUnavailable("not-html", "the body does not begin and end as it should", { status: 200 });
+  throw new UpstreamUnavailable(failure, "the body does not begin and end as it should", { status: 200 });
 }
 
 /** The body without its coding, piece by piece. */

@@ -1,5 +1,6 @@
 import { missed } from "../cache/cache-status.ts";
 import { Unannounced, UpstreamUnavailable } from "../errors.ts";
+import { PLAIN_NOT_FOUND } from "../pypi/answers.ts";
 import type { HashPath } from "../pypi/file-path.ts";
 import { FILE_MAX_AGE_SECONDS } from "../resources/files.ts";
 import type { Metadata } from "../resources/metadata.ts";
@@ -18,7 +19,7 @@ const FILE_CORS = ["Access-Control-Allow-Origin", "*"];
 const METADATA: Surface = {
   route: "metadata",
   vary: "Accept-Encoding",
-  notFound: { contentType: "text/plain; charset=UTF-8", body: Buffer.from("404 Not Found") },
+  notFound: PLAIN_NOT_FOUND,
   fields: FILE_CORS,
   cacheControl: `max-age=${FILE_MAX_AGE_SECONDS}, immutable, public`,
 };

@@ -1,5 +1,5 @@
 import type { Hono } from "hono";
-import { type Bindings, exchangeOf } from "./exchange.ts";
+import { type Bindings, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { sendText } from "./send.ts";
 
 export interface ElsewhereOptions {
@@ -27,7 +27,7 @@ const ACCOUNTS = ["account", "manage", "admin", "oidc", "billing", "_", "_includ
 /** What pypi.org has and larder does not: where it is to be found, or why it is refused. */
 export function elsewhereRoutes(app: Hono<{ Bindings: Bindings }>, { upstreamUrl }: ElsewhereOptions): void {
   for (const page of PAGES_FOR_PEOPLE) {
-    app.get(`/${page}/*`, (context) => {
+    app.on(SAFE_METHODS, `/${page}/*`, (context) => {
       const exchange = exchangeOf(context);
       const location = `${upstreamUrl}${exchange.incoming.url ?? "/"}`;
       return sendText(exchange, "page", 302, `302 Found: pages for people are at ${location}\n`, [
@@ -37,7 +37,7 @@ export function elsewhereRoutes(app: Hono<{ Bindings: Bindings }>, { upstreamUrl
     });
   }
   for (const place of ACCOUNTS) {
-    app.get(`/${place}/*`, (context) =>
+    app.on(SAFE_METHODS, `/${place}/*`, (context) =>
       sendText(exchangeOf(context), "refused", 403, `403 Forbidden: accounts are at ${upstreamUrl} alone\n`),
     );
   }

@@ -3,6 +3,9 @@ import type { Context } from "hono";
 import { type CacheStatus, LOCAL } from "../cache/cache-status.ts";
 import type { Head } from "./head.ts";
 
+/** The methods of reading (RFC 9110 §9.2.1), but `TRACE`. Upstream has them on all of its surfaces (facts/pypi.md §1.6). */
+export const SAFE_METHODS: string[] = ["GET", "HEAD", "OPTIONS"];
+
 /** What a request turned out to be, for log line and metrics: one value, set where the answer is sent. */
 export interface Outcome {
   /** The route's name, of a closed set; never a path that a client made up. */

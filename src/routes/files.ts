@@ -12,6 +12,7 @@ import {
   exchangeOf,
   type PlainExchange,
   type RequestHead,
+  SAFE_METHODS,
   type Serve,
 } from "./exchange.ts";
 import {
@@ -49,7 +50,7 @@ export interface FilesRoutesOptions {
 
 /** PyPI's files, at the paths of its files host (facts/pypi.md §3). */
 export function filesRoutes(app: Hono<{ Bindings: Bindings }>, options: FilesRoutesOptions): void {
-  app.on(["GET", "HEAD", "OPTIONS"], "/packages/*", (context) => {
+  app.on(SAFE_METHODS, "/packages/*", (context) => {
     const exchange = exchangeOf(context);
     const path = parseFilePath(pathOf(exchange));
     if (path === undefined) return sendAbsent(exchange);

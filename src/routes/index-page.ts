@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import { LOCAL } from "../cache/cache-status.ts";
-import { type Bindings, exchangeOf } from "./exchange.ts";
+import { type Bindings, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { type PublicBaseOptions, publicBase } from "./public-base.ts";
 import { send } from "./send.ts";
 import { snippets } from "./snippets.ts";
@@ -13,7 +13,7 @@ export interface IndexPageOptions {
 
 /** `/`: what this is and how to use it, as HTML for a browser and as text for the rest. */
 export function indexPage(app: Hono<{ Bindings: Bindings }>, options: IndexPageOptions): void {
-  app.get("/", (context) => {
+  app.on(SAFE_METHODS, "/", (context) => {
     const exchange = exchangeOf(context);
     const base = publicBase(exchange.incoming, options.publicBase);
     const html = (exchange.incoming.headers.accept ?? "").includes("text/html");

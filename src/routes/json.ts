@@ -8,7 +8,7 @@ import type { Wanted } from "../resources/representations.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import type { Surface } from "./document-fields.ts";
 import { type DocumentServing, sendNotFound, serveDocument } from "./documents.ts";
-import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
+import { type Bindings, type Exchange, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { pointAbsolute, type PointingOptions } from "./pointing.ts";
 import { requestPrefix } from "./public-base.ts";
 import { send } from "./send.ts";
@@ -19,15 +19,14 @@ export interface JsonRoutesOptions extends DocumentServing, PointingOptions {
   readonly shortcuts: Shortcuts;
 }
 
-const SAFE_METHODS = ["GET", "HEAD", "OPTIONS"];
-
 const JSON_API: Surface = {
   route: "json",
   vary: "Accept-Encoding",
-  notFound: { contentType: "application/json", body: JSON_NOT_FOUND },
+  notFound: JSON_NOT_FOUND,
   fields: CORS_FIELDS,
 };
 
+// pip-tools asks beside and below the index, 7.4 with a slash at the end (rule 16). `/simple/<p>/` and `/pypi/<p>` come first.
 const ALIASES = [
   "/simple/pypi/:project/json",
   "/simple/pypi/:project/json/",
@@ -37,19 +36,12 @@ const ALIASES = [
 
 /** PyPI's JSON API: `/pypi/<project>/json` and `/pypi/<project>/<version>/json` (facts/pypi.md §1). */
 export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoutesOptions): void {
-  app.on(SAFE_METHODS, "/pypi/:project/json", (context) => {
-    const exchange = exchangeOf(context);
-    const project = normalizeProject(context.req.param("project"));
-    if (project === undefined) return sendNotFound(exchange, JSON_API);
-    return serve(exchange, options.documents.project(project), options);
-  });
   // Not pypi.org's redirect to a page for people: renovate would read that page for an index (rule 24).
   for (const page of ["/pypi/:project", "/pypi/:project/"] as const) {
     app.on(SAFE_METHODS, page, (context) => sendNotFound(exchangeOf(context), JSON_API));
   }
-  // pip-tools asks beside and below the index, 7.4 with a slash at the end (rule 16). `/simple/<p>/` and `/pypi/<p>` themselves come first.
-  for (const alias of ALIASES) {
-    app.on(SAFE_METHODS, alias, (context) => {
+  for (const path of ["/pypi/:project/json", ...ALIASES] as const) {
+    app.on(SAFE_METHODS, path, (context) => {
       const exchange = exchangeOf(context);
       const project = normalizeProject(context.req.param("project"));
       if (project === undefined) return sendNotFound(exchange, JSON_API);

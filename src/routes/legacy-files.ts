@@ -1,5 +1,6 @@
 import { missed } from "../cache/cache-status.ts";
 import { UpstreamUnavailable } from "../errors.ts";
+import { PLAIN_NOT_FOUND } from "../pypi/answers.ts";
 import { findReleaseFile } from "../pypi/file-entries.ts";
 import type { LegacyPath } from "../pypi/file-path.ts";
 import { normalizeProject } from "../pypi/names.ts";
@@ -19,7 +20,7 @@ export interface LegacyFilesOptions extends DocumentServing {
 const LEGACY: Surface = {
   route: "legacy-file",
   vary: "Accept-Encoding",
-  notFound: { contentType: "text/plain; charset=UTF-8", body: Buffer.from("404 Not Found") },
+  notFound: PLAIN_NOT_FOUND,
   fields: [],
 };
 

@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import { LOCAL } from "../cache/cache-status.ts";
-import { type Bindings, exchangeOf } from "./exchange.ts";
+import { type Bindings, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { send, sendText } from "./send.ts";
 
 /** What /readyz tells, beyond ready or not. JSON. */
@@ -18,8 +18,10 @@ export interface OpsRoutesOptions {
 
 /** For the operator: alive, ready, measured. */
 export function opsRoutes(app: Hono<{ Bindings: Bindings }>, options: OpsRoutesOptions): void {
-  app.get("/healthz", (context) => sendText(exchangeOf(context), "healthz", 200, "ok\n", NO_STORE));
-  app.get("/readyz", (context) => {
+  app.on(SAFE_METHODS, "/healthz", (context) =>
+    sendText(exchangeOf(context), "healthz", 200, "ok\n", NO_STORE),
+  );
+  app.on(SAFE_METHODS, "/readyz", (context) => {
     const readiness = options.readiness();
     return send(exchangeOf(context), "readyz", {
       status: readiness.ready ? 200 : 503,
@@ -28,7 +30,7 @@ export function opsRoutes(app: Hono<{ Bindings: Bindings }>, options: OpsRoutesO
       cacheStatus: LOCAL,
     });
   });
-  app.get("/metrics", async (context) => {
+  app.on(SAFE_METHODS, "/metrics", async (context) => {
     const { contentType, text } = await options.metrics();
     return send(exchangeOf(context), "metrics", {
       status: 200,

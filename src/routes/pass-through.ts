@@ -1,13 +1,13 @@
 import type { Hono } from "hono";
 import { LOCAL } from "../cache/cache-status.ts";
-import { CORS_FIELDS, JSON_NOT_FOUND } from "../pypi/answers.ts";
+import { CORS_FIELDS, JSON_NOT_FOUND, PLAIN_NOT_FOUND } from "../pypi/answers.ts";
 import { parseFilePath } from "../pypi/file-path.ts";
 import { isVersion, normalizeProject } from "../pypi/names.ts";
 import type { Documents } from "../resources/documents.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import type { Surface } from "./document-fields.ts";
 import { type DocumentServing, sendNotFound, serveDocument } from "./documents.ts";
-import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
+import { type Bindings, type Exchange, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { type PublicBaseOptions, requestPrefix } from "./public-base.ts";
 import { send, sendText } from "./send.ts";
 import type { Shortcuts } from "./shortcuts.ts";
@@ -18,10 +18,13 @@ export interface PassThroughOptions extends DocumentServing {
   readonly shortcuts: Shortcuts;
 }
 
-const METHODS = ["GET", "HEAD"];
-const NOT_FOUND = { contentType: "text/plain; charset=UTF-8", body: Buffer.from("404 Not Found") };
-const FEED: Surface = { route: "rss", vary: "Accept-Encoding", notFound: NOT_FOUND, fields: [] };
-const STATS: Surface = { route: "stats", vary: "Accept, Accept-Encoding", notFound: NOT_FOUND, fields: [] };
+const FEED: Surface = { route: "rss", vary: "Accept-Encoding", notFound: PLAIN_NOT_FOUND, fields: [] };
+const STATS: Surface = {
+  route: "stats",
+  vary: "Accept, Accept-Encoding",
+  notFound: PLAIN_NOT_FOUND,
+  fields: [],
+};
 
 /** What pypi.org has besides index and files that machines read: it goes through the cache as it is. */
 export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: PassThroughOptions): void {
@@ -36,7 +39,7 @@ export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: Pa
     const wanted = { coding, filesBase: undefined, ...(type !== undefined && { contentType: type }) };
     return options.shortcuts.serve(exchange, serveDocument(surface, resource, wanted, options));
   };
-  app.on(METHODS, "/integrity/:project/:version/:filename/provenance", async (context) => {
+  app.on(SAFE_METHODS, "/integrity/:project/:version/:filename/provenance", async (context) => {
     const exchange = exchangeOf(context);
     const { project: spelling, version, filename } = context.req.param();
     const project = normalizeProject(spelling);
@@ -47,22 +50,22 @@ export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: Pa
     if (mediaType === undefined) return sendNotAcceptable(exchange, surface);
     return await serve(exchange, surface, documents.provenance(project, version, filename), mediaType);
   });
-  app.on(METHODS, "/rss/:feed{(?:updates|packages)\\.xml}", async (context) => {
+  app.on(SAFE_METHODS, "/rss/:feed{(?:updates|packages)\\.xml}", async (context) => {
     const feed = context.req.param("feed").startsWith("updates") ? "updates" : "packages";
     return await serve(exchangeOf(context), FEED, documents.feed(feed));
   });
-  app.on(METHODS, "/rss/project/:project/releases.xml", async (context) => {
+  app.on(SAFE_METHODS, "/rss/project/:project/releases.xml", async (context) => {
     const exchange = exchangeOf(context);
     const project = normalizeProject(context.req.param("project"));
     if (project === undefined) return sendNotFound(exchange, FEED);
     return await serve(exchange, FEED, documents.projectFeed(project));
   });
-  app.on(METHODS, "/stats", (context) => {
+  app.on(SAFE_METHODS, "/stats", (context) => {
     const exchange = exchangeOf(context);
     const location = `${requestPrefix(exchange.incoming, options.publicBase)}/stats/`;
     return sendText(exchange, STATS.route, 301, "301 Moved Permanently\n", ["Location", location]);
   });
-  app.on(METHODS, "/stats/", async (context) => {
+  app.on(SAFE_METHODS, "/stats/", async (context) => {
     const exchange = exchangeOf(context);
     const wantsJson = (exchange.incoming.headers.accept ?? "").includes("application/json");
     return await serve(exchange, STATS, documents.stats(wantsJson ? "json" : "html"));
@@ -71,12 +74,11 @@ export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: Pa
 
 /** PEP 740's 404 names the file (facts/pypi.md §3). */
 function provenanceOf(filename: string): Surface {
-  const body = { message: `No provenance available for ${filename}` };
-  const notFound = isFilename(filename) ? Buffer.from(JSON.stringify(body)) : JSON_NOT_FOUND;
+  const body = JSON.stringify({ message: `No provenance available for ${filename}` });
   return {
     route: "integrity",
     vary: "Accept, Accept-Encoding",
-    notFound: { contentType: "application/json", body: notFound },
+    notFound: isFilename(filename) ? { ...JSON_NOT_FOUND, body: Buffer.from(body) } : JSON_NOT_FOUND,
     fields: CORS_FIELDS,
   };
 }

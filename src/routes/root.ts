@@ -9,7 +9,7 @@ import { offerCodings } from "./accept-encoding.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
 import { mayBeConditional, sendAbsent, sendNotModified, sendUnavailable } from "./documents.ts";
 import { fieldsOfWhole } from "./document-fields.ts";
-import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
+import { type Bindings, type Exchange, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { send } from "./send.ts";
 import { isJson, negotiated, SIMPLE, type SimpleRoutesOptions } from "./simple.ts";
 
@@ -18,7 +18,7 @@ import { isJson, negotiated, SIMPLE, type SimpleRoutesOptions } from "./simple.t
  * coded form is ever held, and nothing else needs it.
  */
 export function rootRoutes(app: Hono<{ Bindings: Bindings }>, options: SimpleRoutesOptions): void {
-  app.on(["GET", "HEAD", "OPTIONS"], "/simple/", async (context) => {
+  app.on(SAFE_METHODS, "/simple/", async (context) => {
     const exchange = exchangeOf(context);
     return await serveRoot(exchange, options);
   });

@@ -23,7 +23,7 @@ export interface ServerOptions {
   /** Path prefix of the public URL, or "". */
   readonly prefix: string;
   /** Methods that reach the routes; any other is refused here, whatever the path. */
-  readonly methods: ReadonlySet<string>;
+  readonly methods: readonly string[];
   /** Why this path is refused to a method other than reading, for a person. */
   readonly refusalOf: (path: string) => string;
   /** Called once when a request is over, answered or abandoned. */
@@ -32,9 +32,6 @@ export interface ServerOptions {
 
 const HEADERS_MS = 30_000;
 const REQUEST_MS = 60_000;
-
-/** The methods of reading (RFC 9110 §9.2.1), but `TRACE`. */
-export const READING: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** A server that can be told to end. */
 export interface LarderServer {
@@ -178,8 +175,8 @@ function door(options: ServerOptions, route: Route, state: DoorState) {
       refuse(exchange, 400, "there must be one Host header, with a host in it");
       return;
     }
-    if (!options.methods.has(incoming.method ?? "")) {
-      refuseMethod(exchange, options.refusalOf(target.path));
+    if (!options.methods.includes(incoming.method ?? "")) {
+      refuseMethod(exchange, options, target.path);
       return;
     }
     outgoing.isPathAsSent = target.isAsSent;
@@ -193,9 +190,9 @@ function refuse(exchange: Exchange, status: number, reason: string): void {
 }
 
 /** Reading is all there is: uploads go to PyPI itself. */
-function refuseMethod(exchange: Exchange, reason: string): void {
-  const fields = ["Allow", [...READING].join(", ")];
-  sendText(exchange, "refused", 405, `405 Method Not Allowed: ${reason}\n`, fields);
+function refuseMethod(exchange: Exchange, { methods, refusalOf }: ServerOptions, path: string): void {
+  const fields = ["Allow", methods.join(", ")];
+  sendText(exchange, "refused", 405, `405 Method Not Allowed: ${refusalOf(path)}\n`, fields);
 }
 
 /** What is no HTTP at all: there is no request to answer, only a connection to close with a word. */

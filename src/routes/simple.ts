@@ -1,13 +1,13 @@
 import type { Hono } from "hono";
 import { LOCAL } from "../cache/cache-status.ts";
-import { CORS_FIELDS, SIMPLE_NOT_FOUND } from "../pypi/answers.ts";
+import { CORS_FIELDS, PLAIN_NOT_FOUND } from "../pypi/answers.ts";
 import { normalizeProject } from "../pypi/names.ts";
 import { negotiateSimple, readFormat, type SimpleMediaType } from "../pypi/simple-accept.ts";
 import type { Documents } from "../resources/documents.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import type { Surface } from "./document-fields.ts";
 import { type DocumentServing, sendNotFound, serveDocument } from "./documents.ts";
-import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
+import { type Bindings, type Exchange, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { type PointingOptions, pointFromPage } from "./pointing.ts";
 import { requestPrefix } from "./public-base.ts";
 import { send } from "./send.ts";
@@ -18,13 +18,11 @@ export interface SimpleRoutesOptions extends DocumentServing, PointingOptions {
   readonly shortcuts: Shortcuts;
 }
 
-const SAFE_METHODS = ["GET", "HEAD", "OPTIONS"];
-
 /** The Simple API's own ways. */
 export const SIMPLE: Surface = {
   route: "simple",
   vary: "Accept, Accept-Encoding",
-  notFound: { contentType: "text/plain; charset=UTF-8", body: SIMPLE_NOT_FOUND },
+  notFound: PLAIN_NOT_FOUND,
   fields: CORS_FIELDS,
 };
 

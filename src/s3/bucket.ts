@@ -4,6 +4,7 @@ import type { BlobFacts, SourceStream, StoredFile } from "../blobs/source.ts";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import { readContentRange } from "../upstream/content-range.ts";
+import { parseHttpDate } from "../upstream/headers.ts";
 import { type BucketTrouble, loadSdk, type Sdk, troubleOf } from "./sdk.ts";
 import { steadyBody } from "./steady-body.ts";
 import type { S3Target } from "./target.ts";
@@ -34,9 +35,6 @@ const PROVED_FIRST_BYTES = 32 * 1024 * 1024;
 
 /** How long a URL that a client is sent to may be used. */
 const PRESIGNED_SECONDS = 60;
-
-// RFC 9110 §5.6.7 dates and nothing else: what is read here goes into a header.
-const HTTP_DATE = /^[\w ,:+-]{1,40}$/;
 
 // Of wrong bytes, until their object is gone.
 const MOST_REFUSED = 10_000;
@@ -209,7 +207,8 @@ interface Described {
 function factsOf({ ContentType, LastModified, Metadata }: Described): BlobFacts {
   const known = (name: string): string | undefined => {
     const value = Metadata?.[name];
-    return value !== undefined && HTTP_DATE.test(value) ? value : undefined;
+    // A date and nothing else: it goes into a header.
+    return value !== undefined && parseHttpDate(value) !== undefined ? value : undefined;
   };
   return {
     contentType: ContentType ?? "application/octet-stream",

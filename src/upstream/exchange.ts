@@ -138,7 +138,8 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   }
 
   get #target(): string {
-    return `${this.#request.origin}${this.#request.path}`;
+    const { method = "GET", origin, path } = this.#request;
+    return `${method} ${origin}${path}`;
   }
 
   #openBody(controller: Dispatcher.DispatchController): Readable {
@@ -168,7 +169,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
 
   #timeOut(failure: UpstreamFailure): void {
     const where = this.#phase === "connecting" ? "no connection was free" : `in phase "${this.#phase}"`;
-    this.#fail(new UpstreamUnavailable(failure, `GET ${this.#target}: ${failure} (${where})`));
+    this.#fail(new UpstreamUnavailable(failure, `${this.#target}: ${failure} (${where})`));
   }
 
   #fail(failure: UpstreamUnavailable): void {

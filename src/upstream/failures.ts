@@ -36,12 +36,12 @@ function codeOf(error: unknown): string {
 /**
  * Says in our words why undici or the socket gave up.
  *
- * @param target what was asked for, for the message: without credentials
+ * @param target what was asked for, method and all, for the message: without credentials
  */
 export function explain(error: unknown, phase: Phase, target: string): UpstreamUnavailable {
   if (error instanceof UpstreamUnavailable) return error;
   const reason = error instanceof Error ? error.message || codeOf(error) : String(error);
-  return new UpstreamUnavailable(failureOf(codeOf(error), phase), `GET ${target}: ${reason}`, {
+  return new UpstreamUnavailable(failureOf(codeOf(error), phase), `${target}: ${reason}`, {
     cause: error,
   });
 }

@@ -17,7 +17,8 @@ import type { OnSurvived } from "../../src/store/survived.ts";
 import { type Bindings, exchangeOf } from "../../src/routes/exchange.ts";
 import { filesRoutes } from "../../src/routes/files.ts";
 import { sendText } from "../../src/routes/send.ts";
-import { createServer, READING } from "../../src/routes/server.ts";
+import { SAFE_METHODS } from "../../src/routes/exchange.ts";
+import { createServer } from "../../src/routes/server.ts";
 import { Shortcuts } from "../../src/routes/shortcuts.ts";
 import { createEgress } from "../../src/upstream/dispatcher.ts";
 import { createUpstream, type UpstreamOptions } from "../../src/upstream/upstream.ts";
@@ -119,7 +120,7 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
   const server = createServer({
     fetch: app.fetch,
     prefix: "",
-    methods: READING,
+    methods: SAFE_METHODS,
     refusalOf: () => "no",
     onDone: () => undefined,
   });

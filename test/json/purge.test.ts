@@ -70,6 +70,11 @@ describe("PURGE", () => {
     expect((await purge("/rss/updates.xml")).status).toBe(404);
     const closed = await startLarder({ upstream });
     expect((await closed.get(DEMO, { method: "PURGE" })).status).toBe(405);
+    const allowOf = async (at: TestLarder) => (await at.get(DEMO, { method: "POST" })).headers.allow;
+    expect([await allowOf(closed), await allowOf(larder)]).toEqual([
+      "GET, HEAD, OPTIONS",
+      "GET, HEAD, OPTIONS, PURGE",
+    ]);
     await closed.close();
     const elsewhere = await startLarder({ upstream, env: { LARDER_PURGE_FROM: "192.0.2.1" } });
     expect((await elsewhere.get(DEMO, { method: "PURGE" })).status).toBe(403);

@@ -16,7 +16,8 @@ import type { FilesTarget } from "../../src/routes/pointing.ts";
 import { publicBase } from "../../src/routes/public-base.ts";
 import { Repeats } from "../../src/routes/repeats.ts";
 import { send } from "../../src/routes/send.ts";
-import { createServer, type LarderServer, READING } from "../../src/routes/server.ts";
+import { SAFE_METHODS } from "../../src/routes/exchange.ts";
+import { createServer, type LarderServer } from "../../src/routes/server.ts";
 import { Shortcuts } from "../../src/routes/shortcuts.ts";
 
 const HIT: CacheStatus = { kind: "hit", ttlMs: 60_000 };
@@ -92,7 +93,7 @@ beforeEach(async () => {
     shortcuts,
     repeats: new Repeats({ filesTarget, ...trust }),
     prefix: "",
-    methods: READING,
+    methods: SAFE_METHODS,
     refusalOf: () => "no",
     onDone: ({ incoming, outgoing }: DoneExchange) => {
       const { statusCode: status, writableFinished: isFinished, outcome } = outgoing;

@@ -1,4 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startLarder, type TestLarder } from "../support/larder.ts";
 import type { BuiltPackage, Package } from "../support/packages/build.ts";
@@ -166,8 +170,6 @@ describe("the root of the Simple API", () => {
     const huge = Buffer.from(
       `{"meta":{"_last-serial":1,"api-version":"1.4"},"projects":[${projects.join(",")}]}\n`,
     );
-    const { createServer } = await import("node:http");
-    const { gzipSync } = await import("node:zlib");
     const gzip = gzipSync(huge, { level: 1 });
     const server = createServer((_, response) => {
       response.writeHead(200, {
@@ -178,10 +180,9 @@ describe("the root of the Simple API", () => {
       });
       response.end(gzip);
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
-    const address = server.address();
-    const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
-    const other = await startLarder({ upstream: { url } });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const { port } = server.address() as AddressInfo;
+    const other = await startLarder({ upstream: { url: `http://127.0.0.1:${port}` } });
     try {
       const { body, headers } = await other.get("/simple/", { headers: { accept: JSON_TYPE } });
       expect(body.equals(huge)).toBe(true);
@@ -236,6 +237,56 @@ describe("what else pypi.org has for machines", () => {
     expect(html.headers["content-type"]).toMatch(/^text\/html/);
     expect(json.headers["content-type"]).toMatch(/^application\/json/);
     expect((await larder.get("/stats/")).cacheStatus).toBe("larder; hit; ttl=86400");
+  });
+});
+
+describe("OPTIONS", () => {
+  it.each([
+    "/",
+    "/simple/demo/",
+    "/pypi/demo/json",
+    "/rss/updates.xml",
+    "/rss/project/demo/releases.xml",
+    "/stats/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+  ])("is answered as GET on %s", async (path) => {
+    expect((await larder.get(path, { method: "OPTIONS" })).status).toBe(200);
+  });
+
+  it("is answered as GET where another than 200 is the answer", async () => {
+    const filename = fileOf("2.0", "wheel").filename;
+    for (const [path, status] of [
+      [`/integrity/demo/2.0/${filename}/provenance`, 404],
+      ["/search/?q=x", 302],
+      ["/account/login/", 403],
+    ] as const)
+      expect((await larder.get(path, { method: "OPTIONS" })).status).toBe(status);
+  });
+});
+
+describe("a body that is not what its Content-Type says", () => {
+  it.each([
+    ["/simple/", JSON_TYPE, "not-json"],
+    ["/simple/", "text/html", "not-html"],
+    ["/rss/updates.xml", "text/xml", "not-xml"],
+    ["/stats/", "text/html", "not-html"],
+    ["/stats/", "application/json", "not-json"],
+  ])("%s as %s is told by its kind", async (path, contentType, cause) => {
+    const server = createServer((_, response) => {
+      response.writeHead(200, { "content-type": contentType }).end("Please wait while we check your browser");
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const { port } = server.address() as AddressInfo;
+    const other = await startLarder({ upstream: { url: `http://127.0.0.1:${port}` } });
+    try {
+      const { status, body } = await other.get(path, { headers: { accept: contentType } });
+      expect([status, JSON.parse(body.toString())]).toMatchObject([503, { cause }]);
+    } finally {
+      await other.close();
+      server.close();
+    }
   });
 });
 
