@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Clock, Ms } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { Leases } from "../fleet/leases.ts";
 import type { OnSurvived } from "../store/survived.ts";
@@ -29,7 +29,7 @@ export function filesDirectory(directory: string): string {
 
 /** What happened, for the metrics. */
 export type BlobEvent =
-  | { readonly kind: "fill"; readonly outcome: SharedOutcome; readonly bytes: number; readonly ms: Ms }
+  | { readonly kind: "fill"; readonly outcome: SharedOutcome; readonly bytes: number }
   | { readonly kind: "resumed" }
   | { readonly kind: "evicted"; readonly bytes: number };
 
@@ -110,7 +110,6 @@ export class Blobs {
     const underWay = this.#fills.get(key.path);
     if (underWay !== undefined) return { fill: underWay, collapsed: true };
     const { clock, leases } = this.#options;
-    const startedAt = clock.now();
     const { signal } = this.#ending;
     const fill = new SharedFill({
       blake2b256: key.blake2b256,
@@ -126,8 +125,7 @@ export class Blobs {
     this.#fills.set(key.path, fill);
     void fill.done.then((outcome) => {
       this.#forget(key, fill);
-      const ms = clock.now() - startedAt;
-      this.#options.onEvent?.({ kind: "fill", outcome, bytes: fill.writtenBytes, ms });
+      this.#options.onEvent?.({ kind: "fill", outcome, bytes: fill.writtenBytes });
     });
     return { fill, collapsed: false };
   }

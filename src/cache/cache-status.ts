@@ -57,7 +57,10 @@ export function renderCacheStatus(status: CacheStatus): string {
   }
 }
 
-/** One word for metrics and logs: `hit`, `stale` (served without upstream's word), or the reason of the forward. */
+/**
+ * One word for metrics and logs: `hit`, `hit-stale` (served past its freshness, without waiting for upstream), the reason of
+ * the forward, or `local`.
+ */
 export function cacheStatusWord(status: CacheStatus): "hit" | "hit-stale" | ForwardReason | "local" {
   if (status.kind === "local") return "local";
   if (status.kind === "forward") return status.fwd;

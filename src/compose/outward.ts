@@ -57,7 +57,7 @@ export function openUpstream(
     },
     maxDocumentBytes: config.maxDocumentBytes,
     offline: config.offline,
-    onExchange: ({ outcome, ms }) => metrics.exchange({ outcome, durationMs: ms }),
+    onExchange: (report) => metrics.exchange(report),
   });
 }
 

@@ -27,12 +27,16 @@ export interface MetricSources {
 export interface ExchangeSample {
   /** `ok`, `not-modified`, `absent` or an `UpstreamFailure`. */
   readonly outcome: string;
-  readonly durationMs: Ms;
+  readonly ms: Ms;
+  /** Of a document, as sent; files are counted where they are stored. */
+  readonly bytes: number;
+  /** Whether it was sent because one before it had failed. */
+  readonly isRetry: boolean;
 }
 
 /** What happened in the file cache. */
 export type BlobSample =
-  | { readonly kind: "fill"; readonly outcome: string; readonly bytes: number; readonly ms: Ms }
+  | { readonly kind: "fill"; readonly outcome: string; readonly bytes: number }
   | { readonly kind: "resumed" }
   | { readonly kind: "evicted"; readonly bytes: number };
 
@@ -109,12 +113,22 @@ function exchangeMetrics(registers: Registry[]): Pick<Metrics, "exchange"> {
     buckets: EXCHANGE_SECONDS,
     registers,
   });
-  const totalBy = remembered((...labels) => total.labels(...labels));
-  const secondsBy = remembered((...labels) => seconds.labels(...labels));
+  const received = new Counter({
+    name: "larder_upstream_document_bytes_total",
+    help: "Bytes of documents received from upstream, as sent.",
+    registers,
+  });
+  const retries = new Counter({
+    name: "larder_upstream_retries_total",
+    help: "Requests sent upstream because the same had failed before.",
+    registers,
+  });
   return {
-    exchange({ outcome, durationMs }) {
-      totalBy(outcome).inc();
-      secondsBy(outcome).observe(durationMs / 1_000);
+    exchange({ outcome, ms, bytes, isRetry }) {
+      total.inc({ outcome });
+      seconds.observe({ outcome }, ms / 1_000);
+      received.inc(bytes);
+      if (isRetry) retries.inc();
     },
   };
 }
@@ -173,6 +187,11 @@ function blobMetrics(registers: Registry[]): Pick<Metrics, "blob" | "uploaded"> 
     help: "Files that had to go for room on the disk.",
     registers,
   });
+  const evictedBytes = new Counter({
+    name: "larder_file_evicted_bytes_total",
+    help: "Bytes of files that had to go for room on the disk.",
+    registers,
+  });
   const uploads = new Counter({
     name: "larder_s3_uploads_total",
     help: "Files uploaded to the bucket, by how it ended.",
@@ -183,23 +202,14 @@ function blobMetrics(registers: Registry[]): Pick<Metrics, "blob" | "uploaded"> 
     uploaded: (outcome) => uploads.inc({ outcome }),
     blob(sample) {
       if (sample.kind === "resumed") resumed.inc();
-      else if (sample.kind === "evicted") evicted.inc();
-      else {
+      else if (sample.kind === "evicted") {
+        evicted.inc();
+        evictedBytes.inc(sample.bytes);
+      } else {
         fills.inc({ outcome: sample.outcome });
         bytes.inc(sample.bytes);
       }
     },
-  };
-}
-
-/** Resolves label values to a metric's child once for each combination. */
-function remembered<C>(resolve: (...labels: string[]) => C): (...labels: string[]) => C {
-  const children = new Map<string, C>();
-  return (...labels) => {
-    const key = labels.join("\n");
-    let child = children.get(key);
-    if (child === undefined) children.set(key, (child = resolve(...labels)));
-    return child;
   };
 }
 

@@ -5,7 +5,7 @@ import type { Ms } from "../clock.ts";
 export interface RequestSample {
   /** The route's name, not the path. */
   readonly route: string;
-  /** `hit`, or RFC 9211's reason to forward: `uri-miss`, `stale`, `request`...; `none` where no cache was asked. */
+  /** In one word: `hit`, `hit-stale`, RFC 9211's reason to forward (`miss`, `stale`, `request`), or `local`. */
   readonly cache: string;
   readonly status: number;
   readonly durationMs: Ms;

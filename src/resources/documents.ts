@@ -127,7 +127,7 @@ export class Documents {
   async #load(request: Request, held: Entry | undefined): Promise<Loaded> {
     const { path, endsGroup = false } = request;
     const { accept } = kindOf(request.name);
-    const answer = await this.#options.upstream.get(path, { accept, etag: held?.etag, expect: "any" });
+    const answer = await this.#options.upstream.get(path, { accept, etag: held?.etag });
     if (answer.kind === "ok") return await this.#response(request, answer);
     const { date, confirmedAt } = answer;
     if (answer.kind === "not-modified") return { kind: "not-modified", date, confirmedAt };

@@ -96,7 +96,7 @@ export class Metadata {
   }
 
   #ask(path: HashPath) {
-    return this.#options.upstream.get(encodeFilePath(path), { accept: "*/*", expect: "any" });
+    return this.#options.upstream.get(encodeFilePath(path), { accept: "*/*" });
   }
 
   /**

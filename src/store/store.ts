@@ -72,12 +72,10 @@ export interface FeedPosition {
 export interface Found {
   readonly head: Head | undefined;
   readonly entry: Entry | undefined;
-  /** The store could not be asked (its guard survived that): this says nothing of what it holds. */
-  readonly isSilent?: true;
 }
 
-/** The answer of a store that cannot be asked. */
-export const SILENT: Found = { head: undefined, entry: undefined, isSilent: true };
+/** The answer of a store that cannot be asked: as if it held nothing. */
+export const SILENT: Found = { head: undefined, entry: undefined };
 
 /** One change of a group, applied whole or not at all. */
 export interface Change {

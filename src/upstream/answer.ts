@@ -63,8 +63,6 @@ export interface GetRequest {
   readonly accept: string;
   /** A validator held, quotes included: sent as If-None-Match. */
   readonly etag?: string | undefined;
-  /** "json", the default: any other Content-Type with status 200, such as a challenge page's, is a failure. */
-  readonly expect?: "json" | "any" | undefined;
 }
 
 /** How to read an answer to `request`. */
@@ -77,8 +75,7 @@ export interface ReadOptions {
 /**
  * Makes an answer of an exchange, reading its body where that is wanted.
  *
- * @throws UpstreamUnavailable when it is no answer to a read (status), no document (not-json, bad-coding,
- *   too-large), or its body fails
+ * @throws UpstreamUnavailable when it is no answer to a read (status), no document (bad-coding, too-large), or its body fails
  */
 export async function readAnswer(opened: Exchange, options: ReadOptions): Promise<UpstreamAnswer> {
   const { status, headers } = opened;
@@ -97,10 +94,6 @@ export async function readAnswer(opened: Exchange, options: ReadOptions): Promis
 async function readBody(opened: Exchange, options: ReadOptions): Promise<DocumentAnswer> {
   const { headers, body } = opened;
   const contentType = fields.fieldValue(headers, "content-type");
-  if (options.request.expect !== "any" && !fields.mayBeJson(contentType)) {
-    discard(body);
-    throw new UpstreamUnavailable("not-json", `expected JSON, got ${contentType ?? ""}`, { status: 200 });
-  }
   const coding = fields.contentCoding(headers);
   if (coding === undefined) {
     discard(body);

@@ -16,8 +16,6 @@ export interface EgressOptions {
   readonly connectTimeoutMs: Ms;
   /** Most connections to one origin; further requests wait for one of them. */
   readonly connections: number;
-  /** How long an idle connection is kept where upstream does not say; 30 s by default. */
-  readonly keepAliveMs?: Ms | undefined;
 }
 
 /** The way out: pooled connections, and new ones where a pooled one may be dead. */
@@ -113,10 +111,10 @@ function withDirectHttps(proxied: Dispatcher, direct: Dispatcher): Dispatcher {
 }
 
 function agentOptions(options: EgressOptions, tls: Trust) {
-  const { connectTimeoutMs, connections, keepAliveMs } = options;
+  const { connectTimeoutMs, connections } = options;
   // HTTP/1.1 only: a slow or broken connection then costs one request.
   const connect = { ...tls, allowH2: false, timeout: connectTimeoutMs };
-  const pool = { connections, allowH2: false, keepAliveTimeout: keepAliveMs ?? KEEP_ALIVE_MS };
+  const pool = { connections, allowH2: false, keepAliveTimeout: KEEP_ALIVE_MS };
   return {
     connect,
     requestTls: connect,

@@ -101,16 +101,6 @@ export function contentCoding(headers: ResponseHeaders): Coding | undefined {
   return codings.length === 1 && (codings[0] === "gzip" || codings[0] === "x-gzip") ? "gzip" : undefined;
 }
 
-/**
- * Whether a `Content-Type` may head a JSON document: application/json or any +json type, whatever its case and
- * parameters. An absent one may too, since the body is validated later; text/html may not.
- */
-export function mayBeJson(contentType: string | undefined): boolean {
-  if (contentType === undefined) return true;
-  const essence = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-  return essence === "application/json" || /^[^/\s]+\/[^/\s]+\+json$/.test(essence);
-}
-
 // facts/pypi.md §1.5, §10.1: 22 characters of base64, no padding, always strong.
 const MD5_ETAG = /^"([A-Za-z0-9+/]{22})"$/;
 

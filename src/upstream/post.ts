@@ -39,7 +39,7 @@ export async function readPost(
   requestedAt: number,
   maxBytes: number,
 ): Promise<PostAnswer> {
-  const request = { accept: contentType, expect: "any" } as const;
+  const request = { accept: contentType };
   const answer = await readAnswer(opened, { request, requestedAt, maxBytes });
   if (answer.kind !== "ok") {
     throw new UpstreamUnavailable("status", `POST: upstream answered ${opened.status}`, {

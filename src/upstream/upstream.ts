@@ -46,12 +46,9 @@ export interface UpstreamOptions {
 export interface ExchangeReport {
   readonly outcome: UpstreamAnswer["kind"] | FileAnswer["kind"] | UpstreamFailure;
   readonly ms: Ms;
-  /** Undefined where no status came. */
-  readonly status: number | undefined;
   /** Of the body, as sent; 0 where none was kept. Of a stream always 0: told when its head has come. */
   readonly bytes: number;
-  /** Whether this attempt is itself the retry. */
-  readonly retried: boolean;
+  readonly isRetry: boolean;
 }
 
 /** How upstream has been doing, for /readyz. */
@@ -96,7 +93,7 @@ type Answered = UpstreamAnswer | FileAnswer;
 /** What one attempt runs on. */
 interface Attempt {
   readonly dispatcher: Dispatcher;
-  readonly retried: boolean;
+  readonly isRetry: boolean;
   readonly deadlineAt: EpochMs;
   readonly method?: "GET" | "HEAD" | "POST";
   readonly body?: string;
@@ -134,9 +131,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     options.onExchange?.({
       outcome: failed ? result.failure : result.kind,
       ms: clock.now() - startedAt,
-      status: failed ? result.status : statusOf(result),
       bytes: !failed && result.kind === "ok" ? result.body.length : 0,
-      retried: attempt.retried,
+      isRetry: attempt.isRetry,
     });
   }
 
@@ -173,12 +169,12 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   async function withRetry<T>(run: (attempt: Attempt) => Promise<T>): Promise<T> {
     const deadlineAt = clock.now() + timeouts.wholeMs;
     try {
-      return await run({ dispatcher: egress.pooled, retried: false, deadlineAt });
+      return await run({ dispatcher: egress.pooled, isRetry: false, deadlineAt });
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable) || !mayRetry(error)) throw error;
       // The breaker may have opened on this very failure: then it is what there is to tell.
       return await egress
-        .onFreshConnection((dispatcher) => run({ dispatcher, retried: true, deadlineAt }))
+        .onFreshConnection((dispatcher) => run({ dispatcher, isRetry: true, deadlineAt }))
         .catch((second: unknown) => {
           throw isRefusal(second) ? error : second;
         });
@@ -237,7 +233,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         );
       return request.onFreshConnection === true
         ? egress.onFreshConnection((dispatcher) =>
-            run({ dispatcher, retried: true, deadlineAt: clock.now() + timeouts.wholeMs }),
+            run({ dispatcher, isRetry: true, deadlineAt: clock.now() + timeouts.wholeMs }),
           )
         : withRetry(run);
     },
@@ -272,9 +268,4 @@ function streamHeaders(userAgent: string, { startAt = 0 }: StreamRequest): Recor
     "user-agent": userAgent,
     ...(startAt === 0 ? {} : { range: `bytes=${startAt}-` }),
   };
-}
-
-function statusOf(answer: Answered): number {
-  if (answer.kind === "absent" || answer.kind === "stream") return answer.status;
-  return answer.kind === "ok" ? 200 : 304;
 }

@@ -29,28 +29,43 @@ describe("the metrics", () => {
     metrics.request({ route: "project", cache: "hit", status: 200, durationMs: 2 });
     metrics.request({ route: "project", cache: "hit", status: 206, durationMs: 20 });
     metrics.request({ route: "project", cache: "hit", status: 304, durationMs: 0.2 });
-    metrics.request({ route: "release", cache: "uri-miss", status: 503, durationMs: 1_000 });
+    metrics.request({ route: "release", cache: "miss", status: 503, durationMs: 1_000 });
     const samples = await scrape(metrics);
     expect(samples.get('larder_requests_total{route="project",cache="hit",status="2xx"}')).toBe(2);
     expect(samples.get('larder_requests_total{route="project",cache="hit",status="3xx"}')).toBe(1);
-    expect(samples.get('larder_requests_total{route="release",cache="uri-miss",status="5xx"}')).toBe(1);
+    expect(samples.get('larder_requests_total{route="release",cache="miss",status="5xx"}')).toBe(1);
     expect(samples.get('larder_request_duration_seconds_count{cache="hit"}')).toBe(3);
     expect(samples.get('larder_request_duration_seconds_sum{cache="hit"}')).toBeCloseTo(0.0222);
     expect(samples.get('larder_request_duration_seconds_bucket{le="0.0005",cache="hit"}')).toBe(1);
     expect(samples.get('larder_request_duration_seconds_bucket{le="0.0025",cache="hit"}')).toBe(2);
-    expect(samples.get('larder_request_duration_seconds_sum{cache="uri-miss"}')).toBe(1);
+    expect(samples.get('larder_request_duration_seconds_sum{cache="miss"}')).toBe(1);
   });
 
   it("count upstream exchanges by outcome, and their time in seconds", async () => {
     const metrics = create();
-    metrics.exchange({ outcome: "ok", durationMs: 40 });
-    metrics.exchange({ outcome: "ok", durationMs: 60 });
-    metrics.exchange({ outcome: "connect-timeout", durationMs: 3_000 });
+    metrics.exchange({ outcome: "ok", ms: 40, bytes: 1_000, isRetry: false });
+    metrics.exchange({ outcome: "ok", ms: 60, bytes: 234, isRetry: true });
+    metrics.exchange({ outcome: "connect-timeout", ms: 3_000, bytes: 0, isRetry: false });
     const samples = await scrape(metrics);
     expect(samples.get('larder_upstream_requests_total{outcome="ok"}')).toBe(2);
     expect(samples.get('larder_upstream_requests_total{outcome="connect-timeout"}')).toBe(1);
     expect(samples.get('larder_upstream_duration_seconds_sum{outcome="ok"}')).toBeCloseTo(0.1);
     expect(samples.get('larder_upstream_duration_seconds_bucket{le="0.05",outcome="ok"}')).toBe(1);
+    expect(samples.get("larder_upstream_document_bytes_total")).toBe(1_234);
+    expect(samples.get("larder_upstream_retries_total")).toBe(1);
+  });
+
+  it("count files that came and went, and their bytes", async () => {
+    const metrics = create();
+    metrics.blob({ kind: "fill", outcome: "stored", bytes: 700 });
+    metrics.blob({ kind: "resumed" });
+    metrics.blob({ kind: "evicted", bytes: 500 });
+    const samples = await scrape(metrics);
+    expect(samples.get('larder_file_fills_total{outcome="stored"}')).toBe(1);
+    expect(samples.get("larder_file_fill_bytes_total")).toBe(700);
+    expect(samples.get("larder_file_fills_resumed_total")).toBe(1);
+    expect(samples.get("larder_file_evictions_total")).toBe(1);
+    expect(samples.get("larder_file_evicted_bytes_total")).toBe(500);
   });
 
   it("begin at zero, and count joins, requests avoided and survived failures", async () => {

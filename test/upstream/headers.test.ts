@@ -6,7 +6,6 @@ import {
   etagChecksum,
   fieldValue,
   lastSerial,
-  mayBeJson,
   originDate,
   parseHttpDate,
   retryAfterMs,
@@ -100,24 +99,6 @@ describe("contentCoding", () => {
   it("counts a repeated field as one list", () => {
     expect(contentCoding({ "content-encoding": ["gzip", "gzip"] })).toBeUndefined();
   });
-});
-
-describe("mayBeJson", () => {
-  it.each([
-    undefined,
-    "application/json",
-    "APPLICATION/JSON;charset=utf-8",
-    "application/vnd.pypi.simple.v1+json",
-  ])("allows %j", (type) => expect(mayBeJson(type)).toBe(true));
-
-  it.each([
-    "text/html",
-    "text/plain; a=application/json",
-    "application/jsonp",
-    "application/json5",
-    "+json",
-    "json",
-  ])("refuses %j", (type) => expect(mayBeJson(type)).toBe(false));
 });
 
 describe("etagChecksum", () => {
