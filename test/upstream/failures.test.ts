@@ -1,4 +1,5 @@
 import { createServer } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { UpstreamFailure } from "../../src/errors.ts";
 import { decodeBody } from "../../src/upstream/decode.ts";
@@ -195,12 +196,19 @@ describe("an answer that does not come in time", () => {
   });
 
   it("fails when no connection becomes free, and is then never sent", async () => {
-    const { fake, upstream } = await startPair({ egress: { connections: 1 }, timeouts: { wholeMs: 60 } });
+    const clock = new TestClock();
+    const { fake, upstream } = await startPair({
+      upstream: { clock },
+      egress: { connections: 1 },
+      timeouts: { wholeMs: 60 },
+    });
     fake.project("django");
     const gate = fake.hold();
     const first = failureOf(upstream.get(PATH, JSON_GET));
     await fake.arrived(1);
     const queued = failureOf(upstream.get("/pypi/queued/json", JSON_GET));
+    await nextTurn(); // it is asked for behind an await or two
+    clock.advance(60);
     expect(await first).toMatchObject({ failure: "whole-timeout" });
     expect(await queued).toMatchObject({ failure: "whole-timeout" });
     gate.release();
