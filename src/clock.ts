@@ -11,6 +11,19 @@ export interface Clock {
   after(delayMs: Ms, then: () => void): () => void;
 }
 
+/** What `work` comes to, or undefined once `waitMs` have passed. The work itself is not stopped. */
+export async function within<T>(clock: Clock, waitMs: Ms, work: Promise<T>): Promise<T | undefined> {
+  let cancel = (): void => undefined;
+  const late = new Promise<undefined>((resolve) => {
+    cancel = clock.after(waitMs, () => resolve(undefined));
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    cancel();
+  }
+}
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../bounded-map.ts";
 import type { BlobFacts } from "./source.ts";
 
 /** A file that was read lately: what it is, and the pieces of it that memory has. Immutable, so never out of date. */
@@ -64,7 +65,7 @@ export class HotFiles {
   readonly #small: Shelf;
   readonly #large: Shelf;
   /** Paths, oldest first. */
-  readonly #readOnce = new Set<string>();
+  readonly #readOnce = new BoundedMap<string, true>(MOST_READ_ONCE);
   /** One at a time: what is being read is not counted yet. */
   #isReadingLarge = false;
   /** Of large files, held or not: clients that are slow may be taking what was forgotten. */
@@ -123,9 +124,7 @@ export class HotFiles {
   /** Notes that all of a large file is read. @returns whether it was so before */
   #noteRead(path: string): boolean {
     if (this.#readOnce.delete(path)) return true;
-    this.#readOnce.add(path);
-    const [oldest] = this.#readOnce;
-    if (this.#readOnce.size > MOST_READ_ONCE && oldest !== undefined) this.#readOnce.delete(oldest);
+    this.#readOnce.set(path, true);
     return false;
   }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../bounded-map.ts";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 
 // A client that installs sixty packages must not wait out its patience for each request of each.
@@ -7,8 +8,8 @@ const MOST = 10_000;
 /** What upstream was asked for in vain a moment ago: what is held of it goes out meanwhile without asking again. */
 export class AskedInVain {
   readonly #clock: Clock;
-  /** Key -> when; oldest first. */
-  readonly #at = new Map<string, EpochMs>();
+  /** Key -> when. */
+  readonly #at = new BoundedMap<string, EpochMs>(MOST);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -22,10 +23,7 @@ export class AskedInVain {
   }
 
   note(key: string): void {
-    this.#at.delete(key);
     this.#at.set(key, this.#clock.now());
-    const [oldest] = this.#at.keys();
-    if (this.#at.size > MOST && oldest !== undefined) this.#at.delete(oldest);
   }
 
   forget(key: string): void {

@@ -1,4 +1,4 @@
-import type { Clock, EpochMs, Ms } from "../clock.ts";
+import { type Clock, type EpochMs, type Ms, within } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { Awaitable, Head, Store } from "../store/store.ts";
@@ -10,6 +10,7 @@ import {
   type FillAloneOptions,
   fillAlone,
   type Filled,
+  keyOf,
   type OnLowerGeneration,
   type Resource,
 } from "./fill.ts";
@@ -78,7 +79,7 @@ const LEASE_MS: Ms = 3_000;
 
 /**
  * A shared cache (RFC 9111) over a store and a memory tier. It knows groups, generations and validators; it knows
- * neither PyPI nor HTTP.
+ * neither PyPI nor the HTTP server.
  */
 export class Cache {
   readonly #options: CacheOptions;
@@ -115,7 +116,27 @@ export class Cache {
     return this.#decide(resource, ask, found);
   }
 
-  /** The same where memory can answer; else undefined, and nothing has been asked for. */
+  /**
+   * What `use` makes of the answer. A stored body that turns out to be gone (evicted, or a disk that lost it) is a miss: the
+   * answer is then fetched anew.
+   *
+   * @param use gives undefined where the stored body is gone
+   * @throws Unanswered as `fetch` does; whatever `use` throws
+   */
+  async fetchFor<T>(
+    resource: Resource,
+    ask: Omit<Ask, "lostDigest">,
+    use: (answer: Answer) => Awaitable<T | undefined>,
+  ): Promise<T> {
+    for (let lostDigest: string | undefined; ;) {
+      const answer = await this.fetch(resource, lostDigest === undefined ? ask : { ...ask, lostDigest });
+      const used = await use(answer);
+      if (used !== undefined) return used;
+      lostDigest = answer.held.entry.digest;
+    }
+  }
+
+  /** The same as `fetch` where memory can answer; else undefined, and nothing has been asked for. */
   ready(resource: Resource, ask: Ask): Answer | undefined {
     const found = this.#tiers.find(resource.group, resource.name);
     if (found === undefined || !this.#tiers.isCoherent(found)) return undefined;
@@ -124,7 +145,7 @@ export class Cache {
 
   /**
    * The stored body of an answer.
-   * @returns undefined when it is gone: fetch again with `lostDigest`
+   * @returns undefined when it is gone: see `fetchFor`
    */
   body(held: Held): Awaitable<Buffer | undefined> {
     return this.#tiers.body(held);
@@ -169,7 +190,7 @@ export class Cache {
   }
 
   #forget(group: string, at: EpochMs): void {
-    const isOfGroup = (key: string): boolean => key.startsWith(`${group} `);
+    const isOfGroup = (key: string): boolean => key.startsWith(keyOf({ group, name: "" }));
     this.#tiers.forget(group, at);
     this.#flights.abandon(isOfGroup);
     this.#askedInVain.forgetAll(isOfGroup);
@@ -198,10 +219,10 @@ export class Cache {
     const decision = this.#freshness.decide(resource, found, ask.noCache);
     if (decision === "fresh") return this.#hit(resource, found);
     if (decision === "stale-while-revalidate") {
-      if (!this.#askedInVain.has(flightKey(resource))) this.#validateBehind(resource, ask, found);
+      if (!this.#askedInVain.has(keyOf(resource))) this.#validateBehind(resource, ask, found);
       return this.#hit(resource, found);
     }
-    if (this.#askedInVain.has(flightKey(resource)) && this.#freshness.mayServeStale(resource, found)) {
+    if (this.#askedInVain.has(keyOf(resource)) && this.#freshness.mayServeStale(resource, found)) {
       return this.#hit(resource, found, "asked-in-vain");
     }
     return undefined;
@@ -213,7 +234,7 @@ export class Cache {
   }
 
   #validateBehind(resource: Resource, ask: Ask, found: HeldWithHead): void {
-    if (this.#flights.isUp(flightKey(resource))) return;
+    if (this.#flights.isUp(keyOf(resource))) return;
     this.#fly(resource, ask, found).result.catch(() => undefined); // #fill has reported it
   }
 
@@ -226,7 +247,7 @@ export class Cache {
       if (filled !== undefined) {
         const { fwdStatus, stored, isKept } = filled;
         const collapsed = flight.collapsed || filled.isFollowed;
-        const detail = isKept ? "lower-generation" : undefined;
+        const detail = isKept ? "lower-serial" : undefined;
         return this.#forwarded(resource, filled, { fwd, fwdStatus, stored, collapsed, detail });
       }
     } catch (error) {
@@ -252,24 +273,15 @@ export class Cache {
     return ask.noCache && this.#freshness.remainingMs(resource, found) > 0 ? "request" : "stale";
   }
 
-  /** @returns undefined when patience ended first. Counted from the flight's start: nobody waits twice for it. */
+  /** @returns undefined when patience ended first. Counted from the flight's start: who comes later waits for what is left. */
   async #withPatience(flight: Flight<Filled>): Promise<Filled | undefined> {
     const { clock, patienceMs } = this.#options;
     const leftMs = Math.min(patienceMs, patienceMs - (clock.now() - flight.startedAt));
-    if (leftMs <= 0) return undefined;
-    let cancel = (): void => undefined;
-    const ended = new Promise<undefined>((resolve) => {
-      cancel = clock.after(leftMs, () => resolve(undefined));
-    });
-    try {
-      return await Promise.race([flight.result, ended]);
-    } finally {
-      cancel();
-    }
+    return leftMs <= 0 ? undefined : await within(clock, leftMs, flight.result);
   }
 
   #fly(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Flight<Filled> {
-    return this.#flights.join(flightKey(resource), () => this.#fill(resource, ask, found));
+    return this.#flights.join(keyOf(resource), () => this.#fill(resource, ask, found));
   }
 
   async #fill(resource: Resource, ask: Ask, found: HeldWithHead | undefined): Promise<Filled> {
@@ -280,12 +292,12 @@ export class Cache {
         : await fillAlone(resource, found, this.#fillOptions());
       // What is stale on arrival would be asked for with each request.
       const isInVain = filled.isKept || this.#freshness.isStaleOnArrival(resource, filled);
-      if (isInVain) this.#askedInVain.note(flightKey(resource));
-      else this.#askedInVain.forget(flightKey(resource));
+      if (isInVain) this.#askedInVain.note(keyOf(resource));
+      else this.#askedInVain.forget(keyOf(resource));
       return filled;
     } catch (error) {
-      this.#askedInVain.note(flightKey(resource));
-      this.#options.onFailure(flightKey(resource), error);
+      this.#askedInVain.note(keyOf(resource));
+      this.#options.onFailure(keyOf(resource), error);
       throw error;
     }
   }
@@ -308,8 +320,4 @@ export class Cache {
     const { clock, lowerAfterMs, onLowerGeneration } = this.#options;
     return { tiers: this.#tiers, clock, lowerAfterMs, onLowerGeneration };
   }
-}
-
-function flightKey(resource: Resource): string {
-  return `${resource.group} ${resource.name}`;
 }

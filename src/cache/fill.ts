@@ -18,6 +18,11 @@ export interface Resource {
   load(held: Entry | undefined): Promise<Loaded>;
 }
 
+/** What a resource is called among all. No group has a space in it. */
+export function keyOf({ group, name }: Pick<Resource, "group" | "name">): string {
+  return `${group} ${name}`;
+}
+
 /** What a forward brought. */
 export interface Filled extends HeldWithHead {
   /** Upstream's status, 304 included; undefined where another node asked. */
@@ -167,5 +172,5 @@ function tellOfSurprise(
 ): void {
   if (surprise === undefined) return;
   const answered = loaded.kind === "response" ? loaded.generation : head.generation;
-  onLowerGeneration(`${resource.group} ${resource.name}`, known?.generation ?? 0, answered, surprise);
+  onLowerGeneration(keyOf(resource), known?.generation ?? 0, answered, surprise);
 }

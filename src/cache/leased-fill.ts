@@ -7,6 +7,7 @@ import {
   fill,
   fillAlone,
   type Filled,
+  keyOf,
   NOTHING_STORED,
   type Resource,
 } from "./fill.ts";
@@ -40,7 +41,7 @@ export async function leasedFill(
   options: LeasedFillOptions,
 ): Promise<Filled> {
   const { leases, clock, leaseMs, followMs } = options;
-  const key = leaseKey(resource);
+  const key = keyOf(resource);
   const giveUpAt = clock.now() + followMs;
   for (;;) {
     const turn = await leases.acquire(key, leaseMs);
@@ -110,8 +111,4 @@ async function newsInStore(
 
 function followed(stored: HeldWithHead): Filled {
   return { ...stored, ...NOTHING_STORED, fwdStatus: undefined, isFollowed: true };
-}
-
-function leaseKey({ group, name }: Resource): string {
-  return `${group} ${name}`;
 }

@@ -140,7 +140,7 @@ function settleNegative(loaded: Extract<Loaded, { kind: "negative" }>, context: 
     confirmedAt: loaded.confirmedAt,
     etag: undefined,
     date: loaded.date,
-    contentType: "application/json",
+    contentType: "",
     coding: "identity",
     digest: "",
     bytes: 0,

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../bounded-map.ts";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
 import { advanceHead } from "../store/change-rules.ts";
@@ -26,7 +27,7 @@ export class Tiers {
   readonly #clock: Clock;
   readonly #coherence: Coherence;
   /** Group -> as of when it was purged, for answers that are just being stored and know nothing of it. */
-  readonly #purged = new Map<string, EpochMs>();
+  readonly #purged = new BoundedMap<string, EpochMs>(MAX_PURGED);
 
   constructor(memory: Memory, store: Store, clock: Clock, coherence: Coherence) {
     this.#memory = memory;
@@ -96,10 +97,7 @@ export class Tiers {
     if (head !== undefined)
       this.#memory.setHead(group, { ...head, invalidatedAt: Math.max(head.invalidatedAt, at) });
     this.#memory.doubt(group);
-    this.#purged.delete(group);
     this.#purged.set(group, at);
-    const [oldest] = this.#purged.keys();
-    if (this.#purged.size > MAX_PURGED && oldest !== undefined) this.#purged.delete(oldest);
   }
 
   /** Has all that memory holds of a group compared with the store before it is served again. */

@@ -3,7 +3,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { Blobs } from "../blobs/blobs.ts";
 import { Cache } from "../cache/cache.ts";
 import { Memory } from "../cache/memory.ts";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock, within } from "../clock.ts";
 import { type Config, describeConfig } from "../config/config.ts";
 import { Unannounced } from "../errors.ts";
 import type { Mirrors } from "../mirrors/mirrors.ts";
@@ -28,7 +28,7 @@ import type { OnSurvived } from "../store/survived.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Seat } from "../workers/seat.ts";
 import { feedGauges, feedReadiness, openFeed } from "./feed.ts";
-import { drain, every, listen, withinMs } from "./lifecycle.ts";
+import { drain, every, listen } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
 import { filesTarget, handOverOf, openEgress, openUpstream, watchMirrors } from "./outward.ts";
 import { mannersOf, openFleet } from "./fleet.ts";
@@ -266,7 +266,7 @@ export function compose(
 
   return {
     listen: async () => {
-      await withinMs(clock, CONNECT_PATIENCE_MS, connected);
+      await within(clock, CONNECT_PATIENCE_MS, connected);
       const port = await listen(server, config);
       feed?.start();
       if (seat === undefined)

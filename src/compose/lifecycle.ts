@@ -5,14 +5,6 @@ import type { LarderServer } from "../routes/server.ts";
 // A build farm connects all at once; beyond the backlog a client waits a second for its second SYN. Node's is 511.
 const LISTEN_BACKLOG = 4_096;
 
-/** Waits for `work`, but no longer than so: then goes on without. */
-export async function withinMs(clock: Clock, waitMs: number, work: Promise<void>): Promise<void> {
-  let cancel = (): void => undefined;
-  const late = new Promise<void>((resolve) => (cancel = clock.after(waitMs, resolve)));
-  await Promise.race([work, late]);
-  cancel();
-}
-
 /**
  * Begins to listen.
  * @returns the port

@@ -3,6 +3,7 @@ import type { EpochMs, Ms } from "../clock.ts";
 import { StoreUnavailable, UpstreamUnavailable } from "../errors.ts";
 import { keepRenewing } from "../fleet/keep-renewing.ts";
 import type { Lease, Leases } from "../fleet/leases.ts";
+import { isProject } from "../pypi/names.ts";
 import type { FeedPosition, Store } from "../store/store.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { Changelog } from "./changelog.ts";
@@ -105,7 +106,7 @@ export class Feed {
    * no projects: no journal tells of those.
    */
   word(group: string): FeedWord | undefined {
-    return group.startsWith("/") ? undefined : this.#word;
+    return isProject(group) ? this.#word : undefined;
   }
 
   state(): FeedState {

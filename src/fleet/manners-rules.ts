@@ -1,7 +1,7 @@
 import type { EpochMs, Ms } from "../clock.ts";
 import { BREAKER, LONGEST_REST_MS, type MannersLimits, type PassEnd, PROBE_MS, restMs } from "./manners.ts";
 
-// The rules of `Manners`, where they are decided in this process. redis-manners.ts says the same in Lua, and
+// The rules of `Manners`, where they are decided in this process. redis-scripts.ts says the same in Lua, and
 // test/fleet/manners.test.ts holds one to the other.
 
 /** What is remembered of one upstream. */

@@ -52,8 +52,8 @@ export interface Manners {
 }
 
 /**
- * Who died, or was never told that he may go, has his place freed after so long; who lives puts that off three times in
- * it. Where several processes keep their manners together.
+ * A holder that died, or never learned of its pass, loses its place after this; a live one renews it three times as often.
+ * Where several processes keep their manners together.
  */
 export const PLACE_MS: Ms = 15_000;
 
@@ -71,7 +71,7 @@ export function restMs(retryAfterMs: Ms | undefined): Ms {
 
 /**
  * The breaker: so many failures in a row open it, whichever requests they were of; an open one lets a single probe
- * through after `OPEN_MS`, and after each probe that fails after twice as long, up to `LONGEST_OPEN_MS`.
+ * through after `openMs`, and after each probe that fails after twice as long, up to `longestOpenMs`.
  * More failures than one bad document makes by its retries; the open time is short, for a link that flickers.
  */
 export const BREAKER = { failures: 12, openMs: 1_000, longestOpenMs: 30_000 } as const;

@@ -1,4 +1,4 @@
-import type { Clock, EpochMs, Ms } from "../clock.ts";
+import { type Clock, type EpochMs, type Ms, within } from "../clock.ts";
 import {
   LONGEST_REST_MS,
   type Manners,
@@ -58,7 +58,7 @@ export class RedisManners implements Manners {
     const gone = Promise.withResolvers<undefined>();
     this.#queue = gone.promise;
     try {
-      await this.#until(before, giveUpAt);
+      await within(this.#clock, giveUpAt - this.#clock.now(), before);
       return await this.#tryUntil(giveUpAt, patienceMs, first);
     } finally {
       this.#waiting -= 1;
@@ -77,16 +77,6 @@ export class RedisManners implements Manners {
     const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;
     const breaker = openings === 0 ? "closed" : openUntil > now ? "open" : "half-open";
     return { pausedUntil: isResting ? restUntil : undefined, breaker };
-  }
-
-  /** Resolves when those before are gone, and at the latest at that instant. */
-  async #until(before: Promise<unknown>, giveUpAt: EpochMs): Promise<void> {
-    let cancel = (): void => undefined;
-    const late = new Promise<void>((resolve) => {
-      cancel = this.#clock.after(giveUpAt - this.#clock.now(), resolve);
-    });
-    await Promise.race([before, late]);
-    cancel();
   }
 
   async #tryUntil(giveUpAt: EpochMs, patienceMs: Ms, firstWaitMs: Ms): Promise<Pass> {

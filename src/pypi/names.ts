@@ -16,6 +16,11 @@ export function normalizeProject(spelling: string): string | undefined {
   return spelling.replace(/[-_.]+/g, "-").toLowerCase();
 }
 
+/** Whether a group of the cache is a project. What belongs to none goes by its path, with a slash before it. */
+export function isProject(group: string): boolean {
+  return !group.startsWith("/");
+}
+
 /** Whether a release can have this version, as PyPI's JSON API takes it: any spelling, PEP 440 or older. */
 export function isVersion(spelling: string): boolean {
   return spelling.length <= MAX_VERSION && VERSION.test(spelling);

@@ -80,7 +80,7 @@ export class Documents {
    * hour and the other for a day (facts/pypi.md §2.3).
    */
   root(form: "html" | "json"): Resource {
-    return this.#resource({ group: `/simple/ ${form}`, name: `root-${form}`, path: "/simple/" });
+    return this.#resource({ group: `/simple/${form}`, name: `root-${form}`, path: "/simple/" });
   }
 
   /** `/integrity/<project>/<version>/<filename>/provenance` (PEP 740). */

@@ -1,4 +1,5 @@
 import type { BlobKey, BlobReading, Blobs, HotFile, Opened, Source } from "../blobs/blobs.ts";
+import { BoundedMap } from "../bounded-map.ts";
 import type { CacheStatus } from "../cache/cache-status.ts";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
@@ -66,7 +67,7 @@ export function fileEtag({ blake2b256 }: HashPath): string {
 export class Files {
   readonly #options: FilesOptions;
   /** Path -> until when it is known not to exist; oldest first. */
-  readonly #absent = new Map<string, EpochMs>();
+  readonly #absent = new BoundedMap<string, EpochMs>(MOST_NEGATIVES);
 
   constructor(options: FilesOptions) {
     this.#options = options;
@@ -154,10 +155,7 @@ export class Files {
 
   #noteAbsent(path: string): void {
     const { clock, negativeMs } = this.#options;
-    this.#absent.delete(path);
     this.#absent.set(path, clock.now() + negativeMs);
-    const [oldest] = this.#absent.keys();
-    if (this.#absent.size > MOST_NEGATIVES && oldest !== undefined) this.#absent.delete(oldest);
   }
 }
 

@@ -22,29 +22,15 @@ export interface ReadDocument {
  */
 export async function readDocument(
   resource: Resource,
-  reading: Reading,
+  { cache, representations }: Reading,
   noCache = false,
 ): Promise<ReadDocument> {
-  let lostDigest: string | undefined;
-  for (;;) {
-    const answer = await fetch(resource, reading, {
-      noCache,
-      ...(lostDigest !== undefined && { lostDigest }),
-    });
-    if (isNegative(answer.held.entry)) return { answer, bytes: undefined };
-    const bytes = await reading.representations.decoded(answer.held);
-    if (bytes !== undefined) return { answer, bytes };
-    lostDigest = answer.held.entry.digest;
-  }
-}
-
-async function fetch(
-  resource: Resource,
-  { cache }: Reading,
-  ask: Parameters<Cache["fetch"]>[1],
-): Promise<Answer> {
   try {
-    return await cache.fetch(resource, ask);
+    return await cache.fetchFor(resource, { noCache }, async (answer) => {
+      if (isNegative(answer.held.entry)) return { answer, bytes: undefined };
+      const bytes = await representations.decoded(answer.held);
+      return bytes && { answer, bytes };
+    });
   } catch (error) {
     throw error instanceof Unanswered ? error.cause : error;
   }

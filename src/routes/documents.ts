@@ -54,22 +54,17 @@ async function serveLater(
   wanted: Wanted,
   serving: DocumentServing,
 ): Promise<Response> {
-  const ask = askOf(exchange, surface);
-  for (let lostDigest: string | undefined; ;) {
-    let answer: Answer;
-    try {
-      answer = await serving.cache.fetch(resource, lostDigest === undefined ? ask : { ...ask, lostDigest });
-    } catch (error) {
-      if (!(error instanceof Unanswered)) throw error;
-      return sendUnavailable(exchange, surface, resource.group, error.cause, error.status);
-    }
-    const { held } = answer;
-    const ready = sendReady(exchange, surface, answer, wanted, serving);
-    if (ready !== undefined) return ready;
-    const representation = await serving.representations.get(held, wanted);
-    if (representation !== undefined) return sendWhole(exchange, surface, answer, representation, serving);
-    // The store has the entry but no longer its body (evicted, or a disk that lost it): that is a miss.
-    lostDigest = held.entry.digest;
+  const { cache, representations } = serving;
+  try {
+    return await cache.fetchFor(resource, askOf(exchange, surface), async (answer) => {
+      const ready = sendReady(exchange, surface, answer, wanted, serving);
+      if (ready !== undefined) return ready;
+      const representation = await representations.get(answer.held, wanted);
+      return representation && sendWhole(exchange, surface, answer, representation, serving);
+    });
+  } catch (error) {
+    if (!(error instanceof Unanswered)) throw error;
+    return sendUnavailable(exchange, surface, resource.group, error.cause, error.status);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { BoundedMap } from "../bounded-map.ts";
 import type { Exchange, RequestHead, Serve } from "./exchange.ts";
 import type { FilesTarget } from "./pointing.ts";
 import { hasForwardedFields } from "./public-base.ts";
@@ -43,8 +44,7 @@ const FIELDS = [
  */
 export class Repeats {
   readonly #options: RepeatsOptions;
-  /** Oldest first. */
-  readonly #known = new Map<string, Repeat>();
+  readonly #known = new BoundedMap<string, Repeat>(MOST_REPEATS);
 
   constructor(options: RepeatsOptions) {
     this.#options = options;
@@ -65,17 +65,12 @@ export class Repeats {
     const { method, url, headers } = incoming;
     const told: Record<string, string | string[] | undefined> = {};
     for (const name of FIELDS) told[name] = headers[name];
-    const key = bytes.toString("latin1");
-    this.#known.delete(key);
-    this.#known.set(key, {
+    this.#known.set(bytes.toString("latin1"), {
       incoming: { method, url, headers: told },
       serve,
       mirror: this.#mirror(),
       isOfTrustedPeer: hasForwardedFields(incoming) ? this.#isTrusted(incoming.socket) : undefined,
     });
-    if (this.#known.size <= MOST_REPEATS) return;
-    const [oldest] = this.#known.keys();
-    if (oldest !== undefined) this.#known.delete(oldest);
   }
 
   #isTrusted({ remoteAddress = "" }: Pick<Socket, "remoteAddress">): boolean {

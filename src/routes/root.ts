@@ -5,6 +5,7 @@ import { type Answer, Unanswered } from "../cache/cache.ts";
 import { renderCacheStatus } from "../cache/cache-status.ts";
 import { decoded } from "../resources/prove-ends.ts";
 import type { Representation } from "../cache/memory.ts";
+import type { Wanted } from "../resources/representations.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import { asksNoCache, isNoneMatch } from "./conditional.ts";
 import { mayBeConditional, sendAbsent, sendNotModified, sendUnavailable } from "./documents.ts";
@@ -29,34 +30,36 @@ async function serveRoot(exchange: Exchange, options: SimpleRoutesOptions): Prom
   const contentType = negotiated(exchange);
   const resource = options.documents.root(isJson(contentType) ? "json" : "html");
   const noCache = asksNoCache(headers["cache-control"], headers.pragma);
-  let lostDigest: string | undefined;
-  for (;;) {
-    let answer: Answer;
-    try {
-      answer = await options.cache.fetch(resource, {
-        noCache,
-        ...(lostDigest !== undefined && { lostDigest }),
-      });
-    } catch (error) {
-      if (!(error instanceof Unanswered)) throw error;
-      return sendUnavailable(exchange, SIMPLE, resource.group, error.cause, error.status);
-    }
-    const { held } = answer;
-    options.cache.confirmSince(held.entry.confirmedAt);
-    if (held.entry.status !== 200) return sendAbsent(exchange, SIMPLE, answer, options);
-    const wanted = {
-      coding: offerCodings(headers["accept-encoding"], false),
-      filesBase: undefined,
-      contentType,
-    };
-    const etag = options.representations.etag(held, wanted);
-    if (mayBeConditional(exchange) && isNoneMatch(headers["if-none-match"], etag))
-      return sendNotModified(exchange, SIMPLE, answer, etag, options);
-    const stored = await options.representations.get(held, { ...wanted, coding: held.entry.coding });
-    if (stored === undefined) lostDigest = held.entry.digest;
-    else if (wanted.coding === held.entry.coding) return sendStored(exchange, answer, stored, options);
-    else return await sendDecoded(exchange, answer, stored, etag, options);
+  const coding = offerCodings(headers["accept-encoding"], false);
+  const wanted = { coding, filesBase: undefined, contentType };
+  try {
+    return await options.cache.fetchFor(resource, { noCache }, (answer) =>
+      sendRoot(exchange, answer, wanted, options),
+    );
+  } catch (error) {
+    if (!(error instanceof Unanswered)) throw error;
+    return sendUnavailable(exchange, SIMPLE, resource.group, error.cause, error.status);
   }
+}
+
+/** @returns undefined where the store has lost the body */
+async function sendRoot(
+  exchange: Exchange,
+  answer: Answer,
+  wanted: Wanted,
+  options: SimpleRoutesOptions,
+): Promise<Response | undefined> {
+  const { held } = answer;
+  options.cache.confirmSince(held.entry.confirmedAt);
+  if (held.entry.status !== 200) return sendAbsent(exchange, SIMPLE, answer, options);
+  const etag = options.representations.etag(held, wanted);
+  if (mayBeConditional(exchange) && isNoneMatch(exchange.incoming.headers["if-none-match"], etag))
+    return sendNotModified(exchange, SIMPLE, answer, etag, options);
+  const stored = await options.representations.get(held, { ...wanted, coding: held.entry.coding });
+  if (stored === undefined) return undefined;
+  return wanted.coding === held.entry.coding
+    ? sendStored(exchange, answer, stored, options)
+    : await sendDecoded(exchange, answer, stored, etag, options);
 }
 
 function sendStored(

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../bounded-map.ts";
 import type { Exchange, Serve } from "./exchange.ts";
 import { hasForwardedFields, type PublicBaseOptions } from "./public-base.ts";
 import type { FilesTarget } from "./pointing.ts";
@@ -26,8 +27,7 @@ const MOST_SHORTCUTS = 8_192;
  */
 export class Shortcuts {
   readonly #options: ShortcutsOptions;
-  /** Oldest first. */
-  readonly #known = new Map<string, Shortcut>();
+  readonly #known = new BoundedMap<string, Shortcut>(MOST_SHORTCUTS);
 
   constructor(options: ShortcutsOptions) {
     this.#options = options;
@@ -79,10 +79,6 @@ export class Shortcuts {
     const { incoming, outgoing } = exchange;
     if (outgoing.shortcutKey === undefined) return served;
     outgoing.repeatable = serve;
-    if (this.#known.size >= MOST_SHORTCUTS) {
-      const [oldest] = this.#known.keys();
-      if (oldest !== undefined) this.#known.delete(oldest);
-    }
     this.#known.set(outgoing.shortcutKey, { url: incoming.url ?? "/", serve });
     return served;
   }

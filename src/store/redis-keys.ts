@@ -1,6 +1,7 @@
-// Every key that larder has in Redis, and nothing else does it touch. `1` is the version of the layout. The braces
-// make one hash tag of a group, so that all its keys are in one slot of a Cluster. A group is a normalized project
-// name, `[a-z0-9-]+`; a name may hold anything and comes last, so that no two pairs can give one key.
+// The store's keys in Redis; what a fleet shares beside them is in fleet/redis-scripts.ts, and larder touches nothing else.
+// `1` is the version of the layout. The braces make one hash tag of a group, so that all its keys are in one slot of a
+// Cluster. No group has a brace in it: it is a normalized project name, `[a-z0-9-]+`, or a path. A name may hold anything
+// and comes last, so that no two pairs can give one key.
 //
 //   larder:1:{<group>}:head      HASH  the head: `generation`, `advancedAt`, `confirmedAt`, `invalidatedAt`,
 //                                      `lowerSince`

@@ -26,6 +26,7 @@ export interface Entry {
   readonly etag: string | undefined;
   /** Upstream's own `Date` of the answer that confirmed it (RFC 9111 §4.3.4), an HTTP-date. */
   readonly date: string;
+  /** As sent; "" for a negative entry. */
   readonly contentType: string;
   /** Coding of the stored body. */
   readonly coding: Coding;

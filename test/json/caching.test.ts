@@ -154,7 +154,7 @@ describe("a lower serial", () => {
     upstream.project("demo", { serial: 9, releases: ["1.0"] });
     larder.clock.advance(60 * MINUTE_MS);
     const kept = await larder.get(DEMO);
-    expect(kept.cacheStatus).toMatch(/fwd=stale; fwd-status=200; ttl=-\d+; detail=lower-generation/);
+    expect(kept.cacheStatus).toMatch(/fwd=stale; fwd-status=200; ttl=-\d+; detail=lower-serial/);
     expect(kept.headers["x-pypi-last-serial"]).toBe("10");
     for (let i = 0; i < 10; i++) await larder.get(DEMO);
     expect(upstream.requests).toHaveLength(2);
