@@ -78,6 +78,7 @@ export class BlobIndex {
   readonly #get: StatementSync;
   readonly #put: StatementSync;
   readonly #remove: StatementSync;
+  readonly #removeSince: StatementSync;
   readonly #oldest: StatementSync;
   readonly #namesIn: StatementSync;
   readonly #directories: StatementSync;
@@ -98,6 +99,7 @@ export class BlobIndex {
        ON CONFLICT DO UPDATE SET bytes = excluded.bytes, used_at = excluded.used_at`,
     );
     this.#remove = this.#db.prepare("DELETE FROM blob WHERE name = ?");
+    this.#removeSince = this.#db.prepare("DELETE FROM blob WHERE name = ? AND used_at = ?");
     this.#oldest = this.#db.prepare("SELECT name, bytes, used_at FROM blob ORDER BY used_at LIMIT ?");
     this.#namesIn = this.#db.prepare("SELECT name FROM blob WHERE name >= ? AND name < ?");
     this.#directories = this.#db.prepare("SELECT DISTINCT substr(name, 1, 2) AS directory FROM blob");
@@ -137,6 +139,12 @@ export class BlobIndex {
   remove(name: string): void {
     this.#uses.delete(name);
     this.#remove.run(name);
+  }
+
+  /** The same, where the row is still the one that was last used at that instant: another may have stored the file anew. */
+  removeSince(name: string, usedAt: EpochMs): void {
+    this.#uses.delete(name);
+    this.#removeSince.run(name, usedAt);
   }
 
   /** Notes a use; written by `flushUses`. */

@@ -89,7 +89,7 @@ export class Room {
         }
         // The file first: a row without its bytes is a miss, bytes without a row are counted by nobody.
         await this.remove(name);
-        index.remove(name);
+        index.removeSince(name, usedAt);
         onEvicted(bytes);
       }
     }
