@@ -27,8 +27,6 @@ export class Connection {
   #side: HttpSide | undefined;
   /** Whether all that came has been answered: the next byte begins a request. */
   #isBetween = true;
-  /** Requests that `node:http` has read and not yet done with. */
-  #underWay = 0;
   /** Answers given here that have not left yet. */
   #unsent = 0;
   /** What `node:http` was given last, and how many pieces and requests since it was given any. */
@@ -51,11 +49,16 @@ export class Connection {
 
   /** Whether nothing is under way on it: a client that is told so now has lost nothing. */
   get isIdle(): boolean {
-    return this.#unsent === 0 && this.#underWay === 0 && (this.#isBetween || this.#read?.complete === true);
+    return this.#unsent === 0 && this.#unanswered === 0 && (this.#isBetween || this.#read?.complete === true);
   }
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  /** Requests that `node:http` has read and is not done with. */
+  get #unanswered(): number {
+    return this.#side?.unanswered ?? 0;
   }
 
   #hear(bytes: Buffer): void {
@@ -109,7 +112,6 @@ export class Connection {
   #open(): HttpSide {
     const side = new HttpSide(this.#socket, {
       onRequest: ({ incoming }) => {
-        this.#underWay += 1;
         this.#requests += 1;
         this.#read = incoming;
       },
@@ -120,9 +122,8 @@ export class Connection {
   }
 
   #onDone(exchange: Exchange): void {
-    this.#underWay -= 1;
     const piece = this.#piece;
-    if (this.#underWay > 0 || piece === undefined || this.#read === undefined) return;
+    if (this.#unanswered > 0 || piece === undefined || this.#read === undefined) return;
     // What came after it was no request: there will be none any more.
     if (this.#side?.writable !== true) return;
     // Nothing of a next request can have come where a head without a body ends the last piece.
@@ -136,7 +137,7 @@ export class Connection {
 
   /** Nothing came and nothing left for as long as its timer runs. Node counts each byte that leaves, of a piece too. */
   #onTimeout(): void {
-    if (this.#unsent > 0 || this.#underWay > 0) this.#onStill();
+    if (this.#unsent > 0 || this.#unanswered > 0) this.#onStill();
     else if (this.#side === undefined) this.#socket.destroy();
     else this.#side.emit("timeout");
   }

@@ -1,26 +1,53 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Ms } from "../clock.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, Outgoing } from "./exchange.ts";
 
 /** A client that has taken nothing of its answer for so long is gone, or holds a connection for nothing. */
 export const STALLED_AFTER_MS: Ms = 600_000;
+
+export interface HttpSideOptions {
+  readonly onRequest: (exchange: Exchange) => void;
+  readonly onDone: (exchange: Exchange) => void;
+}
 
 /**
  * A client's socket as `node:http` has it: what it is given to read is what was looked at before, and what it writes goes
  * out. `http.Server` takes any Duplex for a connection.
  */
 export class HttpSide extends Duplex {
-  /** To be told of each request that `node:http` has read from it, and of the end of its answer. */
-  readonly onRequest: (exchange: Exchange) => void;
-  readonly onDone: (exchange: Exchange) => void;
   readonly #socket: Socket;
+  readonly #told: HttpSideOptions;
+  /** Answers that `node:http` is not done with, in the order of their requests. */
+  readonly #underWay = new Set<Outgoing>();
 
-  constructor(socket: Socket, { onRequest, onDone }: Pick<HttpSide, "onRequest" | "onDone">) {
+  constructor(socket: Socket, told: HttpSideOptions) {
     super();
-    this.onRequest = onRequest;
-    this.onDone = onDone;
     this.#socket = socket;
+    this.#told = told;
+  }
+
+  /** `node:http` has read a request from it. */
+  began(exchange: Exchange): void {
+    this.#underWay.add(exchange.outgoing);
+    this.#told.onRequest(exchange);
+  }
+
+  /** The end of that: its answer has left, or never will. */
+  ended(exchange: Exchange): void {
+    this.#underWay.delete(exchange.outgoing);
+    this.#told.onDone(exchange);
+  }
+
+  /** Requests that have no answer yet, or not all of it. */
+  get unanswered(): number {
+    return this.#underWay.size;
+  }
+
+  /** Whether what is written now comes after all answers: none has been begun alone, and none waits for another. */
+  get isBetweenAnswers(): boolean {
+    const [first, ...others] = this.#underWay;
+    return others.length === 0 && (first === undefined || first.writableEnded);
   }
 
   get remoteAddress(): string | undefined {

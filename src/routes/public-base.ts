@@ -49,7 +49,12 @@ export function hasForwardedFields({ headers }: IncomingMessage): boolean {
 
 /** Whether a Host header names a host (RFC 9110 §7.2). None at all is HTTP/1.0, which may. */
 export function isHost(host: string | undefined): boolean {
-  return host === undefined || HOST.test(host);
+  return host === undefined || mayBeHost(host);
+}
+
+/** What looks like one may still be none: 999.1.1.1, port 99999. */
+function mayBeHost(text: string): boolean {
+  return HOST.test(text) && URL.canParse(`http://${text}`);
 }
 
 function firstOf(value: string | string[] | undefined): string | undefined {
@@ -59,7 +64,7 @@ function firstOf(value: string | string[] | undefined): string | undefined {
 
 function hostIn(value: string | string[] | undefined): string | undefined {
   const host = firstOf(value);
-  return host !== undefined && HOST.test(host) ? host : undefined;
+  return host !== undefined && mayBeHost(host) ? host : undefined;
 }
 
 function prefixIn(value: string | string[] | undefined): string {

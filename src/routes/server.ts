@@ -30,6 +30,9 @@ export interface ServerOptions {
   readonly onDone: (exchange: DoneExchange) => void;
 }
 
+// No installer sends a second request before it has the answer to the first; each holds its answer until that has left.
+const MOST_UNANSWERED = 16;
+
 const HEADERS_MS = 30_000;
 const REQUEST_MS = 60_000;
 
@@ -52,7 +55,7 @@ export interface LarderServer {
  * answer, and the rest goes to the router.
  */
 export function createServer(options: ServerOptions): LarderServer {
-  const state: DoorState = { underWay: new Set(), isDraining: false };
+  const state: DoorState = { underWay: new Set(), isDraining: false, closeIdle: undefined };
   const http = createHttpServer(
     { ServerResponse: Outgoing, requireHostHeader: false, ...TIMEOUTS },
     door(options, createRoute(options), state),
@@ -67,21 +70,21 @@ export function createServer(options: ServerOptions): LarderServer {
       "417 Expectation Failed: there is nothing to expect of a read\n",
     );
   });
+  http.on("connect", refuseTunnel);
   const connections = lookAtConnections(http, options, state);
   return {
     http,
     drain: () => {
       // A client must not send its next request into a connection that is about to close (clients.md rule 25).
       state.isDraining = true;
-      let closesIdle = false;
       const closeIdle = (): void => {
-        closesIdle = true;
+        state.closeIdle = closeIdle;
         for (const connection of connections) if (connection.isIdle) connection.destroy();
       };
       for (const outgoing of state.underWay) {
         outgoing.shouldKeepAlive = false;
         // One whose head had gone out before leaves an idle connection behind.
-        outgoing.once("close", () => setImmediate(() => closesIdle && closeIdle()));
+        outgoing.once("close", () => setImmediate(() => state.closeIdle?.()));
       }
       // That of http.Server would close idle connections now: one whose next request is on its way among them.
       const drained = new Promise<void>(
@@ -111,7 +114,10 @@ function lookAtConnections(
         for (const read of readers) Reflect.apply(read, http, [side]);
       },
       mayGoOn: () => !state.isDraining,
-      onDone,
+      onDone: (exchange) => {
+        onDone(exchange);
+        state.closeIdle?.();
+      },
     });
     open.add(connection);
     socket.once("close", () => open.delete(connection));
@@ -145,26 +151,35 @@ const TIMEOUTS = { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_MS, 
 interface DoorState {
   readonly underWay: Set<Outgoing>;
   isDraining: boolean;
+  /** To be called when a connection may have become idle, once such ones are to be closed. */
+  closeIdle: (() => void) | undefined;
 }
 
-/** A request was read: those who follow its way hear of it now, and of its end. */
-function begin(exchange: Exchange, { onDone }: ServerOptions, state: DoorState): void {
+/**
+ * A request was read: those who follow its way hear of it now, and of its end.
+ * @returns how many of its connection have no answer yet, this one with them
+ */
+function begin(exchange: Exchange, { onDone }: ServerOptions, state: DoorState): number {
   const { incoming, outgoing } = exchange;
   const side = incoming.socket instanceof HttpSide ? incoming.socket : undefined;
-  side?.onRequest(exchange);
+  side?.began(exchange);
   state.underWay.add(outgoing);
   if (state.isDraining) outgoing.shouldKeepAlive = false;
   outgoing.on("close", () => {
     state.underWay.delete(outgoing);
-    side?.onDone(exchange);
+    side?.ended(exchange);
     onDone(exchange);
   });
+  return side?.unanswered ?? 1;
 }
 
 function door(options: ServerOptions, route: Route, state: DoorState) {
   return (incoming: IncomingMessage, outgoing: Outgoing): void => {
     const exchange = { incoming, outgoing };
-    begin(exchange, options, state);
+    if (begin(exchange, options, state) > MOST_UNANSWERED) {
+      refusePipelined(exchange);
+      return;
+    }
     if (hasOneHost(incoming) && options.shortcuts?.take(exchange) === true) return;
     const target = readTarget(incoming.url ?? "/", options.prefix);
     if ("reason" in target) {
@@ -189,6 +204,13 @@ function refuse(exchange: Exchange, status: number, reason: string): void {
   sendText(exchange, "refused", status, `${status} Bad Request: ${reason}\n`);
 }
 
+/** RFC 9112 §9.3.2: a client asks again for what a connection ended without. */
+function refusePipelined(exchange: Exchange): void {
+  exchange.outgoing.shouldKeepAlive = false;
+  const text = `429 Too Many Requests: more than ${MOST_UNANSWERED} on one connection without waiting for answers\n`;
+  sendText(exchange, "refused", 429, text);
+}
+
 /** Reading is all there is: uploads go to PyPI itself. */
 function refuseMethod(exchange: Exchange, { methods, refusalOf }: ServerOptions, path: string): void {
   const fields = ["Allow", methods.join(", ")];
@@ -197,14 +219,26 @@ function refuseMethod(exchange: Exchange, { methods, refusalOf }: ServerOptions,
 
 /** What is no HTTP at all: there is no request to answer, only a connection to close with a word. */
 function refuseGarbage(error: Error & { code?: string }, socket: Duplex): void {
-  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   const [status, reason] = GARBAGE[error.code ?? ""] ?? ["400 Bad Request", "this is not HTTP/1.1"];
+  if (error.code === "ECONNRESET") socket.destroy();
+  else endWith(socket, status, reason);
+}
+
+function refuseTunnel(_: IncomingMessage, socket: Duplex): void {
+  endWith(socket, "405 Method Not Allowed", "larder is no forward proxy", ["Allow: GET, HEAD, OPTIONS"]);
+}
+
+/** Closes a connection with a word, where that cannot be taken for a part of another answer. */
+function endWith(socket: Duplex, status: string, reason: string, more: readonly string[] = []): void {
+  const isFree = socket instanceof HttpSide && socket.isBetweenAnswers;
+  if (!socket.writable || !isFree) return void socket.destroy();
   const body = `${status}: ${reason}\n`;
   const fields = [
     "Content-Type: text/plain; charset=UTF-8",
     `Content-Length: ${Buffer.byteLength(body)}`,
     "Cache-Status: larder; detail=local",
     "Connection: close",
+    ...more,
   ];
   socket.end(`HTTP/1.1 ${status}\r\n${fields.join("\r\n")}\r\n\r\n${body}`);
 }

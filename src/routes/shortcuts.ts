@@ -17,6 +17,9 @@ interface ShortcutsOptions {
   readonly onError: (exchange: Exchange, error: unknown) => void;
 }
 
+// What is longer is no installer's, and shall not take memory.
+const MOST_KEY_CHARACTERS = 2_048;
+
 // Some 1 kB each. What is beyond is read again, which costs a few microseconds.
 const MOST_SHORTCUTS = 8_192;
 
@@ -56,7 +59,7 @@ export class Shortcuts {
    * Everything that a request's target, routing, negotiation and file URLs are read from. Two requests with equal keys
    * come to the same.
    *
-   * @returns undefined where the connection has a say, too: HTTP/1.0 without a Host
+   * @returns undefined where the connection has a say, too (HTTP/1.0 without a Host), and for what is too long
    */
   #keyOf({ incoming }: Exchange): string | undefined {
     const { headers, method, url } = incoming;
@@ -69,7 +72,7 @@ export class Shortcuts {
       const { "x-forwarded-proto": proto, "x-forwarded-host": by, "x-forwarded-prefix": under } = headers;
       key += `\n${JSON.stringify([proto, by, under])}`;
     }
-    return key;
+    return key.length > MOST_KEY_CHARACTERS ? undefined : key;
   }
 
   /** Answers a request, and remembers how, where memory could: what has to be waited for is not made quicker. */

@@ -1,4 +1,7 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TestClock } from "../support/clock.ts";
 import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
@@ -33,6 +36,24 @@ beforeEach(async () => {
 afterEach(async () => {
   await cache.close();
   await upstream.close();
+});
+
+describe("rubbish in the middle of a file's answer", () => {
+  it("breaks it, and is not answered within it", async () => {
+    const large = someBytes(40 * 2 ** 20);
+    const largePath = await hashPath(large);
+    upstream.file(largePath, large);
+    await cache.get(largePath);
+    const { hostname, port } = new URL(cache.url);
+    const socket = connect(Number(port), hostname);
+    socket.write(`GET ${largePath} HTTP/1.1\r\nHost: larder.corp\r\n\r\n`);
+    await once(socket, "readable");
+    socket.write("rubbish\r\n\r\n");
+    const got = await buffer(socket);
+    const bodyAt = got.indexOf("\r\n\r\n") + 4;
+    expect(got.length).toBeLessThan(large.length);
+    expect(got.subarray(bodyAt).equals(large.subarray(0, got.length - bodyAt))).toBe(true);
+  });
 });
 
 describe("a file", () => {

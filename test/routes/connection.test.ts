@@ -28,6 +28,8 @@ let port: number;
 /** Of each request: who had it answered, and where it went. */
 let ways: string[];
 let done: { url: string | undefined; status: number; isFinished: boolean; route: string }[];
+/** How many requests came to the router. */
+let asked: number;
 let isReady: boolean;
 let bodyOf: (path: string) => Buffer | string;
 let mirror: string | undefined;
@@ -42,6 +44,7 @@ const sockets = new Set<Socket>();
 beforeEach(async () => {
   ways = [];
   done = [];
+  asked = 0;
   isReady = true;
   mirror = undefined;
   made = undefined;
@@ -61,10 +64,11 @@ beforeEach(async () => {
   });
   const app = new Hono<{ Bindings: Bindings }>();
   app.all("*", (context) => {
-    const asked = exchangeOf(context);
-    const path = asked.incoming.url ?? "";
+    asked++;
+    const first = exchangeOf(context);
+    const path = first.incoming.url ?? "";
     // What was read from a request beyond its conditions, as routes do.
-    const read = `${path} ${publicBase(asked.incoming, trust)} ${mirror ?? ""}`;
+    const read = `${path} ${publicBase(first.incoming, trust)} ${mirror ?? ""}`;
     const answer = (exchange: PlainExchange, how: string): Response => {
       ways.push(`${how} ${exchange.outgoing instanceof Outgoing ? "http" : "repeat"}`);
       const { headers } = exchange.incoming;
@@ -79,7 +83,7 @@ beforeEach(async () => {
       const fields = ["Content-Type", "text/plain", "ETag", '"x"', "X-Read", read];
       return send(exchange, "test", { status: 200, fields, body: bodyOf(path), cacheStatus: HIT });
     };
-    return shortcuts.serve(asked, {
+    return shortcuts.serve(first, {
       ready: (exchange) => (isReady ? answer(exchange, "ready") : undefined),
       later: async (exchange: Exchange) => {
         if (made !== undefined) ways.push("asked");
@@ -516,6 +520,78 @@ describe("an answer of which a client takes nothing", () => {
   });
 });
 
+describe("a way to an answer", () => {
+  it("is not remembered where that would take long to write down", async () => {
+    const client = new Client();
+    const isKnown = async (accept: string): Promise<boolean> => {
+      const routed = asked;
+      for (let times = 0; times < 2; times++) await client.ask(request("/a", [`Accept: ${accept}`]));
+      return asked - routed === 1;
+    };
+    expect(await isKnown("text/html")).toBe(true);
+    expect(await isKnown("x".repeat(4_000))).toBe(false);
+  });
+});
+
+describe("what is no request", () => {
+  it("is answered after what was asked before, of which the client may be slow to take all", async () => {
+    bodyOf = () => LARGE;
+    const client = new Client();
+    client.socket.pause();
+    client.socket.write(A);
+    await expect.poll(() => ways).toEqual(["ready http"]);
+    await client.write("garbage\r\n\r\n");
+    client.socket.resume();
+    expect((await client.read()).body.length).toBe(LARGE.length);
+    expect((await client.read()).head).toMatch(/^HTTP\/1\.1 400 /);
+    await client.closed();
+  });
+
+  it("breaks a connection on which an answer is awaited, and is not that answer", async () => {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    isReady = false;
+    made = promise;
+    const client = new Client();
+    await client.write(A);
+    await client.write("garbage\r\n\r\n");
+    await client.closed();
+    resolve(undefined);
+    await expect(client.read()).rejects.toThrow("ended");
+  });
+
+  it("is refused as a tunnel would be, in words", async () => {
+    const client = new Client();
+    const { head } = await client.ask("CONNECT pypi.org:443 HTTP/1.1\r\nHost: pypi.org:443\r\n\r\n");
+    expect(head).toMatch(/^HTTP\/1\.1 405 /);
+    expect(head).toMatch(/^allow: GET, HEAD, OPTIONS$/im);
+    await client.closed();
+  });
+
+  it.each(["999.1.1.1", "larder.corp:99999", "[1:2]"])("is refused under the name %s", async (host) => {
+    const { head } = await new Client().ask(`GET /a HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    expect(head).toMatch(/^HTTP\/1\.1 400 /);
+    expect(head).toMatch(/^cache-status: larder; detail=local$/im);
+  });
+});
+
+describe("requests that do not wait for answers", () => {
+  it("are answered in their order, sixteen of them; then the connection ends", async () => {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    isReady = false;
+    made = promise;
+    const client = new Client();
+    const paths = Array.from({ length: 500 }, (_, i) => `/${i}`);
+    await client.write(paths.map((path) => request(path)).join(""));
+    resolve(undefined);
+    for (const path of paths.slice(0, 16)) expect((await client.read()).body).toBe(`body of ${path}`);
+    const { head } = await client.read();
+    expect(head).toMatch(/^HTTP\/1\.1 429 /);
+    expect(head).toMatch(/^connection: close$/im);
+    await client.closed();
+    expect(ways.filter((way) => way === "asked")).toHaveLength(16);
+  });
+});
+
 describe("a server that is to end", () => {
   it("answers once more on each connection, and says that it was the last time", async () => {
     const client = new Client();
@@ -545,7 +621,7 @@ describe("a server that is to end", () => {
     expect((await slow!.read()).body.length).toBe(16 * 2 ** 20);
     bodyOf = () => "small";
     expect((await begun!.ask(B.slice(10))).head).toMatch(/^connection: close$/im);
-    slow!.socket.end();
+    await slow!.closed();
     await drained;
   });
 });
