@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import type { Clock } from "../clock.ts";
+import { type Clock, type Ms, within } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import { type Blake2b256, createBlake2b256, resumeBlake2b256 } from "./blake2b.ts";
 import { continuedBody } from "./continued-body.ts";
@@ -38,9 +38,11 @@ export type FillOutcome = "stored" | "not-stored" | "passed-through" | "absent" 
 /** What a fill needs of the store that it is for. */
 export interface FillPlace {
   /** Whether there is, or can be made, room for so many bytes; undefined where it is not known how many. */
-  admit(bytes: number | undefined): Promise<boolean>;
+  admit(bytes: number | undefined): boolean;
   /** A new file for the bytes, open for reading and writing. @param bytes undefined where it is not known how many */
   create(facts: BlobFacts, bytes: number | undefined): Promise<FileHandle>;
+  /** So many bytes are written by now. */
+  grow(bytes: number): Promise<void>;
   /** Makes the file that was created visible. @returns false where that failed, which has been reported */
   commit(facts: BlobFacts, bytes: number): Promise<boolean>;
   /** Removes the file that was created. */
@@ -59,6 +61,9 @@ export interface FillOptions {
   /** Ends the fill, with its reason as the error. */
   readonly signal: AbortSignal;
 }
+
+// A client that takes nothing for so long of what is passed through to it goes on later, by Range.
+const LONGEST_HOLD_UP_MS: Ms = 10_000;
 
 /** The disk failed, not upstream. */
 class Unwritable extends Error {
@@ -154,7 +159,7 @@ export class Fill {
     const hash = await createBlake2b256();
     this.#totalBytes = totalBytes;
     try {
-      if (!(await place.admit(totalBytes))) return await this.#passThrough(first, facts, hash);
+      if (!place.admit(totalBytes)) return await this.#passThrough(first, facts, hash);
       // What is given to nobody here before it is proved is not for other processes to follow either.
       const toldBytes = first.isProvedFirst === true ? undefined : totalBytes;
       this.#handle = await this.#writing(() => place.create(facts, toldBytes));
@@ -187,6 +192,7 @@ export class Fill {
       hash.update(chunk);
       this.writtenBytes += chunk.length;
       this.#progress.tell();
+      await this.#options.place.grow(this.writtenBytes);
     }
   }
 
@@ -243,25 +249,29 @@ export class Fill {
 
   /** Bytes from upstream, for one reader alone; proved at the end where he has read all that came before. */
   async #copyThrough(startAt: number, endAt: number, sink: Sink, signal: AbortSignal): Promise<void> {
-    const { source, blake2b256 } = this.#options;
+    const { source, blake2b256, clock } = this.#options;
     const total = this.#totalBytes ?? 0;
     const through = this.#through;
     const hash =
       through?.from === startAt && endAt === total ? await resumeBlake2b256(through.hash) : undefined;
-    let at = startAt;
-    const rest = continuedBody(undefined, at, { ...this.#continuation(), source, signal });
-    for await (const chunk of rest) {
-      const piece = chunk.subarray(0, endAt - at);
-      hash?.update(piece);
-      const isLast = at + piece.length === endAt;
-      if (isLast && hash !== undefined && hash.digest() !== blake2b256) {
-        throw wrongBytes("the file's BLAKE2b-256 is another");
+    for (let at = startAt; at < endAt;) {
+      let taken: Promise<void> | undefined;
+      for await (const chunk of continuedBody(undefined, at, { ...this.#continuation(), source, signal })) {
+        const piece = chunk.subarray(0, endAt - at);
+        at += piece.length;
+        hash?.update(piece);
+        if (at === endAt && hash !== undefined && hash.digest() !== blake2b256) {
+          throw wrongBytes("the file's BLAKE2b-256 is another");
+        }
+        taken = sink(piece);
+        const isTaken = await within(clock, LONGEST_HOLD_UP_MS, taken.then(isDone));
+        // One that takes its time shall not keep others from upstream meanwhile.
+        if (isTaken === undefined || at === endAt) break;
+        taken = undefined;
       }
-      await sink(piece);
-      at += piece.length;
-      if (isLast) return;
+      if (taken === undefined) throw wrongBytes(`${at} of ${endAt} bytes came`);
+      await taken;
     }
-    throw wrongBytes(`${at} of ${endAt} bytes came`);
   }
 
   #continuation() {
@@ -285,6 +295,10 @@ async function writeWhole(handle: FileHandle, bytes: Buffer, at: number): Promis
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done);
     done += bytesWritten;
   }
+}
+
+function isDone(): true {
+  return true;
 }
 
 function nothing(): void {

@@ -22,6 +22,9 @@ export interface PartPlaceOptions {
   readonly onResumed: () => void;
 }
 
+// How often a fill has room made for what has come of it.
+const ROOM_STEP_BYTES = 1024 * 1024;
+
 /** Where a fill writes: a part file in the folder, which becomes the file, and of which others are told. */
 export class PartPlace implements FillPlace {
   readonly #options: PartPlaceOptions;
@@ -29,6 +32,7 @@ export class PartPlace implements FillPlace {
   readonly #part: string;
   #isCreated = false;
   #reservedBytes = 0;
+  #takenBytes = 0;
   #told: Promise<void> | undefined;
 
   constructor(options: PartPlaceOptions) {
@@ -37,8 +41,8 @@ export class PartPlace implements FillPlace {
     this.#part = options.folder.temporaries.newPath();
   }
 
-  async admit(bytes = 0): Promise<boolean> {
-    if (await this.#options.room.reserve(bytes)) {
+  admit(bytes = 0): boolean {
+    if (this.#options.room.reserve(bytes)) {
       this.#reservedBytes = bytes;
       return true;
     }
@@ -55,11 +59,18 @@ export class PartPlace implements FillPlace {
     return handle;
   }
 
+  async grow(bytes: number): Promise<void> {
+    const more = bytes - this.#takenBytes;
+    if (more < ROOM_STEP_BYTES) return;
+    this.#takenBytes += more;
+    await this.#options.room.take(more);
+  }
+
   async commit(facts: BlobFacts, bytes: number): Promise<boolean> {
     await this.#told;
     const isStored = await this.#store({ ...facts, bytes });
     this.#over();
-    // Other processes' fills have not been reckoned with, nor those of unknown length.
+    // Its last bytes have not been reckoned with, nor other processes' fills.
     await this.#options.room.make();
     return isStored;
   }
@@ -119,8 +130,8 @@ export class PartPlace implements FillPlace {
   }
 
   #over(): void {
-    this.#options.room.free(this.#reservedBytes);
-    this.#reservedBytes = 0;
+    this.#options.room.free(this.#reservedBytes, this.#takenBytes);
+    this.#reservedBytes = this.#takenBytes = 0;
     this.#options.onOver();
   }
 

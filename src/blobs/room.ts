@@ -22,35 +22,39 @@ const CLOCKS_APART_MS: Ms = 60_000;
 /** The room on the disk: what may come, and what has to go for it. */
 export class Room {
   readonly #options: RoomOptions;
-  /** Bytes that fills under way were admitted with. */
+  /** Bytes that fills under way were admitted with, and those of them that came: room is made for what is there. */
   #reservedBytes = 0;
+  #comingBytes = 0;
 
   constructor(options: RoomOptions) {
     this.#options = options;
   }
 
-  /** Keeps room for so many bytes, until `free`. @returns false where there can be none */
-  async reserve(bytes: number): Promise<boolean> {
+  /** Admits so many bytes, until `free`. Nothing goes for them yet: a length is said soon. @returns whether they fit */
+  reserve(bytes: number): boolean {
+    if (this.#reservedBytes + bytes > this.#options.maxBytes) return false;
     this.#reservedBytes += bytes;
-    if (this.#reservedBytes <= this.#options.maxBytes) {
-      await this.make();
-      return true;
-    }
-    this.free(bytes);
-    return false;
+    return true;
   }
 
-  free(bytes: number): void {
-    this.#reservedBytes -= bytes;
+  /** So many bytes have come, until `free`. */
+  async take(bytes: number): Promise<void> {
+    this.#comingBytes += bytes;
+    await this.make();
+  }
+
+  free(reservedBytes: number, takenBytes: number): void {
+    this.#reservedBytes -= reservedBytes;
+    this.#comingBytes -= takenBytes;
   }
 
   /** Evicts, where what is held and what is coming pass the budget together. Never rejects. */
   async make(): Promise<void> {
     const { index, maxBytes, onSurvived } = this.#options;
     try {
-      if (index.tally().bytes + this.#reservedBytes <= maxBytes) return;
+      if (index.tally().bytes + this.#comingBytes <= maxBytes) return;
       await this.flushUses();
-      await this.#evictDownTo(Math.max(0, maxBytes * LOW_WATERMARK - this.#reservedBytes));
+      await this.#evictDownTo(Math.max(0, maxBytes * LOW_WATERMARK - this.#comingBytes));
     } catch (error) {
       onSurvived("files: eviction", "files.sqlite", error);
     }

@@ -283,9 +283,11 @@ export function compose(
       if (seat !== undefined) await handOver(seat, metrics);
       await mirrors?.close();
       await bucket?.uploads.close(UPLOADS_PATIENCE_MS);
-      await blobs.close();
-      await bucket?.bucket.close();
+      // Breaks what it asks upstream for: a fill that waits for an answer would wait for longer than there is time.
+      const blobsClosed = blobs.close();
       await filesUpstream.close();
+      await blobsClosed;
+      await bucket?.bucket.close();
       await upstream.close(); // and with it the way out that all but the files share
       await unfollowed;
       await cache.touchStore();

@@ -236,20 +236,29 @@ function createGauges(
     aggregator: "min",
     registers,
   });
-  return async () => {
-    storeUp.set(sources.isStoreUp() ? 1 : 0);
-    memory.set(sources.memory());
-    const fileCache = sources.files();
-    files.set(fileCache);
-    filling.set(fileCache.filling);
-    for (const { base, healthy } of sources.mirrors()) mirrorHealthy.set({ base }, healthy ? 1 : 0);
+  const refresh = async (
+    what: string,
+    gauges: SizeGauges,
+    read: () => Size | Promise<Size>,
+  ): Promise<void> => {
     try {
-      store.set(await sources.store());
+      gauges.set(await read());
     } catch (error) {
       // An old size would look like a good one: rather none.
-      store.remove();
-      onSurvived("metrics", "store size", error);
+      gauges.remove();
+      onSurvived("metrics", `${what} size`, error);
     }
+  };
+  return async () => {
+    storeUp.set(sources.isStoreUp() ? 1 : 0);
+    for (const { base, healthy } of sources.mirrors()) mirrorHealthy.set({ base }, healthy ? 1 : 0);
+    await refresh("memory", memory, sources.memory);
+    await refresh("store", store, sources.store);
+    await refresh("files", files, () => {
+      const size = sources.files();
+      filling.set(size.filling);
+      return size;
+    });
   };
 }
 
