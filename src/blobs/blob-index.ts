@@ -1,6 +1,14 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
-import { type Layout, openDatabase } from "../sqlite/database-file.ts";
+import {
+  closeDatabase,
+  type DatabaseFile,
+  type DatabaseFileOptions,
+  type Layout,
+  openDatabase,
+  reopenDatabase,
+} from "../sqlite/database-file.ts";
+import { isCorrupt } from "../sqlite/result-codes.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { BlobFacts } from "./source.ts";
 
@@ -19,6 +27,8 @@ export interface BlobIndexOptions {
   readonly file: string;
   readonly clock: Clock;
   readonly onSurvived: OnSurvived;
+  /** It turned out to be corrupt, and knows nothing any more. */
+  readonly onEmptied: () => void;
 }
 
 export interface Tally {
@@ -69,46 +79,34 @@ const LAYOUT: Layout = {
 };
 
 /**
- * Which files are held, and when each was last used. Several processes may have it open. A file that is no such index
- * is put aside at the start and an empty one begun: what lies on disk without a row is then swept.
+ * Which files are held, and when each was last used. Several processes may have it open. A file that is no such index, or
+ * turns out to be corrupt, is put aside and an empty one begun: what lies in the folder is then taken in again.
  */
 export class BlobIndex {
-  readonly #db: DatabaseSync;
+  readonly #database: DatabaseFileOptions;
   readonly #clock: Clock;
-  readonly #get: StatementSync;
-  readonly #put: StatementSync;
-  readonly #remove: StatementSync;
-  readonly #removeSince: StatementSync;
-  readonly #oldest: StatementSync;
-  readonly #namesIn: StatementSync;
-  readonly #directories: StatementSync;
-  readonly #tally: StatementSync;
-  readonly #use: StatementSync;
+  readonly #onEmptied: () => void;
+  #open: DatabaseFile;
+  #sql: Statements;
   /** Uses not yet written: a read must not cost a write. */
   readonly #uses = new Map<string, EpochMs>();
 
   /** @throws Error (from node:sqlite) when the file can be neither read nor made */
-  constructor(options: BlobIndexOptions) {
-    this.#db = openIndex(options);
-    this.#clock = options.clock;
-    this.#get = this.#db.prepare(
-      "SELECT path, bytes, content_type, last_modified, date, used_at FROM blob WHERE name = ?",
-    );
-    this.#put = this.#db.prepare(
-      `INSERT INTO blob VALUES (?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET bytes = excluded.bytes, used_at = excluded.used_at`,
-    );
-    this.#remove = this.#db.prepare("DELETE FROM blob WHERE name = ?");
-    this.#removeSince = this.#db.prepare("DELETE FROM blob WHERE name = ? AND used_at = ?");
-    this.#oldest = this.#db.prepare("SELECT name, bytes, used_at FROM blob ORDER BY used_at LIMIT ?");
-    this.#namesIn = this.#db.prepare("SELECT name FROM blob WHERE name >= ? AND name < ?");
-    this.#directories = this.#db.prepare("SELECT DISTINCT substr(name, 1, 2) AS directory FROM blob");
-    this.#tally = this.#db.prepare("SELECT entries, bytes FROM tally");
-    this.#use = this.#db.prepare("UPDATE blob SET used_at = ? WHERE name = ? AND used_at < ?");
+  constructor({ file, clock, onSurvived, onEmptied }: BlobIndexOptions) {
+    this.#database = {
+      file,
+      clock,
+      layout: LAYOUT,
+      onPutAside: (why, aside, error) => onSurvived(`files: index put aside (${why})`, aside, error),
+    };
+    this.#clock = clock;
+    this.#onEmptied = onEmptied;
+    this.#open = openDatabase(this.#database);
+    this.#sql = prepare(this.#open.db);
   }
 
   get(name: string): KnownRow | undefined {
-    const row = this.#get.get(name);
+    const row = this.#query(({ get }) => get.get(name));
     if (row === undefined) return undefined;
     const lastModified = row["last_modified"];
     return {
@@ -123,28 +121,31 @@ export class BlobIndex {
 
   put(name: string, path: string, row: IndexRow, usedAt = this.#clock.now()): void {
     const { bytes, contentType, lastModified, date } = row;
-    this.#put.run(name, path, bytes, contentType, lastModified ?? null, date, Math.floor(usedAt));
+    this.#query(({ put }) =>
+      put.run(name, path, bytes, contentType, lastModified ?? null, date, Math.floor(usedAt)),
+    );
   }
 
   /** The directories of all names. */
   directories(): string[] {
-    return this.#directories.all().map((row) => String(row["directory"]));
+    return this.#query(({ directories }) => directories.all()).map((row) => String(row["directory"]));
   }
 
   /** Names of one directory. */
   namesIn(directory: string): Set<string> {
-    return new Set(this.#namesIn.all(`${directory}/`, `${directory}0`).map((row) => String(row["name"])));
+    const rows = this.#query(({ namesIn }) => namesIn.all(`${directory}/`, `${directory}0`));
+    return new Set(rows.map((row) => String(row["name"])));
   }
 
   remove(name: string): void {
     this.#uses.delete(name);
-    this.#remove.run(name);
+    this.#query(({ remove }) => remove.run(name));
   }
 
   /** The same, where the row is still the one that was last used at that instant: another may have stored the file anew. */
   removeSince(name: string, usedAt: EpochMs): void {
     this.#uses.delete(name);
-    this.#removeSince.run(name, usedAt);
+    this.#query(({ removeSince }) => removeSince.run(name, usedAt));
   }
 
   /** Notes a use; written by `flushUses`. */
@@ -156,26 +157,28 @@ export class BlobIndex {
   flushUses(sinceMs: Ms): string[] {
     if (this.#uses.size === 0) return [];
     const rare = [...this.#uses].filter(([name, at]) => at - (this.get(name)?.usedAt ?? at) >= sinceMs);
-    this.#db.exec("BEGIN IMMEDIATE");
-    try {
-      for (const [name, at] of this.#uses) this.#use.run(at, name, at);
-      this.#db.exec("COMMIT");
-    } catch (error) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      throw error;
-    }
+    this.#query(({ use }, db) => {
+      db.exec("BEGIN IMMEDIATE");
+      try {
+        for (const [name, at] of this.#uses) use.run(at, name, at);
+        db.exec("COMMIT");
+      } catch (error) {
+        if (db.isTransaction) db.exec("ROLLBACK");
+        throw error;
+      }
+    });
     this.#uses.clear();
     return rare.map(([name]) => name);
   }
 
   /** Writes down that a file was used by somebody else. */
   usedBy(name: string, at: EpochMs): void {
-    this.#use.run(Math.floor(at), name, Math.floor(at));
+    this.#query(({ use }) => use.run(Math.floor(at), name, Math.floor(at)));
   }
 
   /** Least recently used first, as far as `flushUses` has told. */
   oldest(limit: number): { readonly name: string; readonly bytes: number; readonly usedAt: EpochMs }[] {
-    return this.#oldest.all(limit).map((row) => ({
+    return this.#query(({ oldest }) => oldest.all(limit)).map((row) => ({
       name: String(row["name"]),
       bytes: Number(row["bytes"]),
       usedAt: Number(row["used_at"]),
@@ -183,21 +186,48 @@ export class BlobIndex {
   }
 
   tally(): Tally {
-    const row = this.#tally.get();
+    const row = this.#query(({ tally }) => tally.get());
     return { entries: Number(row?.["entries"] ?? 0), bytes: Number(row?.["bytes"] ?? 0) };
   }
 
   close(): void {
-    this.#db.close();
+    closeDatabase(this.#database, this.#open);
+  }
+
+  #query<T>(work: (sql: Statements, db: DatabaseSync) => T): T {
+    try {
+      return work(this.#sql, this.#open.db);
+    } catch (error) {
+      if (isCorrupt(error)) this.#replace(error);
+      throw error;
+    }
+  }
+
+  #replace(error: unknown): void {
+    this.#open = reopenDatabase(this.#database, this.#open, error);
+    this.#sql = prepare(this.#open.db);
+    this.#onEmptied();
   }
 }
 
-function openIndex({ file, clock, onSurvived }: BlobIndexOptions): DatabaseSync {
-  const { db } = openDatabase({
-    file,
-    clock,
-    layout: LAYOUT,
-    onPutAside: (why, aside, error) => onSurvived(`files: index put aside (${why})`, aside, error),
-  });
-  return db;
+type Statements = Readonly<Record<"get" | "put" | "remove" | "removeSince" | "oldest", StatementSync>> &
+  Readonly<Record<"namesIn" | "directories" | "tally" | "use", StatementSync>>;
+
+function prepare(db: DatabaseSync): Statements {
+  return {
+    get: db.prepare(
+      "SELECT path, bytes, content_type, last_modified, date, used_at FROM blob WHERE name = ?",
+    ),
+    put: db.prepare(
+      `INSERT INTO blob VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET bytes = excluded.bytes, used_at = excluded.used_at`,
+    ),
+    remove: db.prepare("DELETE FROM blob WHERE name = ?"),
+    removeSince: db.prepare("DELETE FROM blob WHERE name = ? AND used_at = ?"),
+    oldest: db.prepare("SELECT name, bytes, used_at FROM blob ORDER BY used_at LIMIT ?"),
+    namesIn: db.prepare("SELECT name FROM blob WHERE name >= ? AND name < ?"),
+    directories: db.prepare("SELECT DISTINCT substr(name, 1, 2) AS directory FROM blob"),
+    tally: db.prepare("SELECT entries, bytes FROM tally"),
+    use: db.prepare("UPDATE blob SET used_at = ? WHERE name = ? AND used_at < ?"),
+  };
 }

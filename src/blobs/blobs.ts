@@ -73,7 +73,11 @@ export class Blobs {
     this.#options = options;
     mkdirSync(options.directory, { recursive: true });
     this.#folder = new Folder(options.sharedDirectory ?? filesDirectory(options.directory));
-    this.#index = new BlobIndex({ ...options, file: join(options.directory, "files.sqlite") });
+    this.#index = new BlobIndex({
+      ...options,
+      file: join(options.directory, "files.sqlite"),
+      onEmptied: () => void this.#lookAgain(),
+    });
     this.#room = new Room({
       ...options,
       index: this.#index,
@@ -162,6 +166,12 @@ export class Blobs {
     } catch (error) {
       this.#options.onSurvived("files: close", this.#options.directory, error);
     }
+  }
+
+  /** One that is under way may have come upon it itself. */
+  async #lookAgain(): Promise<void> {
+    await this.#looking;
+    await this.lookRound();
   }
 
   async #look(): Promise<void> {

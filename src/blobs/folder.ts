@@ -134,6 +134,8 @@ const TEMPORARIES = "tmp";
 
 /** Whoever comes first names the folder. Linked, since a name that is just being written could be read as half of it. */
 function identify(file: string, temporary: string): string {
+  // On a full disk, too.
+  if (existsSync(file)) return readFileSync(file, "utf8");
   writeFileSync(temporary, randomUUID());
   try {
     linkSync(temporary, file);

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../clock.ts";
@@ -6,6 +7,9 @@ import { isCorrupt } from "./result-codes.ts";
 
 /** How long the start may wait for another process that is just making or recovering the file. */
 const OPEN_BUSY_MS = 5_000;
+
+/** The index of a write-ahead log has 32 KiB at the least, and the log its first frames. */
+const ROOM_BYTES = 128 * 1024;
 
 /** What a database has to be. */
 export interface Layout {
@@ -49,6 +53,7 @@ export interface DatabaseFile {
 export function openDatabase(options: DatabaseFileOptions): DatabaseFile {
   const { file } = options;
   mkdirSync(dirname(file), { recursive: true });
+  rmSync(roomOf(file), { force: true });
   const seen = inodeOf(file);
   try {
     const outcome = tryOpen(options);
@@ -61,6 +66,20 @@ export function openDatabase(options: DatabaseFileOptions): DatabaseFile {
   const second = tryOpen(options);
   if ("open" in second) return second.open;
   throw new Error(`${file}: schema version ${second.version}, again after it was put aside`);
+}
+
+/**
+ * Closes a connection, and keeps room on the disk for the next one: SQLite takes away its files beside the database, and
+ * could not make them again on a disk that was filled meanwhile.
+ */
+export function closeDatabase({ file }: DatabaseFileOptions, { db }: DatabaseFile): void {
+  db.close();
+  try {
+    // Bytes that no file system makes smaller.
+    writeFileSync(roomOf(file), randomBytes(ROOM_BYTES));
+  } catch {
+    // As if it were not there: the next start may have to wait for room.
+  }
 }
 
 /** Closes a connection whose file is corrupt (`error` says so) or moved, and opens a good one under the same name. */
@@ -138,6 +157,10 @@ function moveAside(
     if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
   }
   onPutAside(why, aside, error);
+}
+
+function roomOf(file: string): string {
+  return `${file}.room`;
 }
 
 function inodeOf(file: string): bigint | undefined {

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
 import {
+  closeDatabase,
   type DatabaseFile,
   type DatabaseFileOptions,
   isMoved,
@@ -114,9 +115,9 @@ export class Session {
     if (connection === undefined) return;
     // This connection has to be the last one: it then leaves a file without a log.
     if (connection.checkpointer.isRunning) {
-      return connection.checkpointer.close().then(() => connection.file.db.close());
+      return connection.checkpointer.close().then(() => closeDatabase(this.#database, connection.file));
     }
-    connection.file.db.close();
+    closeDatabase(this.#database, connection.file);
   }
 
   async #transactLater<T>(work: (sql: Statements) => T, bodyBytes: number): Promise<T> {

@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   existsSync,
@@ -7,6 +6,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
@@ -18,6 +18,7 @@ import { TestClock } from "../support/clock.ts";
 import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
 import { download } from "./download.ts";
 import { type FileCache, type FileCacheOptions, hashPath, someBytes, startFileCache } from "./file-cache.ts";
+import { fill, HAS_SMALL_DISKS, mount, unmount } from "../support/small-disk.ts";
 import { startFileCacheProcess } from "./process.ts";
 
 const MIB = 1024 * 1024;
@@ -169,6 +170,25 @@ describe("a row and its bytes", () => {
     expect(await download(second.url, path).done).toEqual(whole);
   });
 
+  it("are together again after an index has come to be damaged while it is in use", async () => {
+    const files = await Promise.all(Array.from({ length: 4 }, (_, i) => put(1000, i + 1)));
+    const first = await start();
+    for (const { path } of files) await first.get(path);
+    await stop(first);
+    // Its first page is as it was.
+    const index = join(directory, "files.sqlite");
+    const { size } = statSync(index);
+    writeFileSync(
+      index,
+      Buffer.concat([readFileSync(index).subarray(0, 4096), Buffer.alloc(size - 4096, 7)]),
+    );
+    await upstream.down();
+    const second = await start();
+    expect(second.survived).toContain("files: index put aside (corrupt)");
+    for (const { path, whole } of files) expect(await download(second.url, path).done).toEqual(whole);
+    await expect.poll(() => second.blobs.size().entries).toBe(4);
+  });
+
   it("that nobody has told anything of are swept, once they are old", async () => {
     await stop(await start());
     mkdirSync(join(directory, "files", "ab"));
@@ -309,19 +329,8 @@ describe("the disk budget", () => {
 });
 
 describe("no space left on the device", () => {
-  // A file system that is really full. Only root may mount one.
-  const mayMount = process.getuid?.() === 0 && process.platform === "linux" && canMount();
-
-  function canMount(): boolean {
-    const at = mkdtempSync(join(tmpdir(), "larder-mount-"));
-    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", at]).status === 0;
-    if (mounted) spawnSync("umount", [at]);
-    rmSync(at, { recursive: true });
-    return mounted;
-  }
-
-  it.skipIf(!mayMount)("passes the file through to everybody, whole, with a warning", async () => {
-    spawnSync("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", directory]);
+  it.skipIf(!HAS_SMALL_DISKS)("passes the file through to everybody, whole, with a warning", async () => {
+    mount(directory, "3m");
     try {
       const cache = await start();
       const { path, bytes, whole } = await put(8 * MIB, 1);
@@ -344,7 +353,24 @@ describe("no space left on the device", () => {
       expect((await cache.get(small.path)).cacheStatus).toContain("hit");
       await stop(cache);
     } finally {
-      spawnSync("umount", ["-l", directory]);
+      unmount(directory);
+    }
+  });
+
+  it.skipIf(!HAS_SMALL_DISKS)("does not keep what is held from being served after a start", async () => {
+    mount(directory, "3m");
+    try {
+      const { path, whole } = await put(MIB, 1);
+      const first = await start();
+      await first.get(path);
+      await stop(first);
+      fill(directory);
+      await upstream.down();
+      const second = await start();
+      expect(await download(second.url, path).done).toEqual(whole);
+      await stop(second);
+    } finally {
+      unmount(directory);
     }
   });
 

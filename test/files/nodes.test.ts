@@ -127,7 +127,7 @@ describe("workers of one machine", () => {
       );
       expect(workers.size).toBeGreaterThan(2); // and undefined
     } finally {
-      await larder.end("SIGKILL");
+      await larder.end("SIGTERM"); // a primary that is killed leaves its workers to end by themselves
       await upstream.close();
       rmSync(folder, { recursive: true, force: true });
     }

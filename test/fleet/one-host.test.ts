@@ -30,7 +30,8 @@ afterEach(async () => {
   await redis?.stop();
   redis = undefined;
   await upstream.close();
-  rmSync(directory, { recursive: true, force: true });
+  // Orphans may be closing their files still.
+  rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 });
 
 const FLEETS: readonly [string, Record<string, string>][] = [

@@ -240,6 +240,23 @@ describe("what else pypi.org has for machines", () => {
   });
 });
 
+describe("a larder that stops", () => {
+  it("does not wait for an upstream that says nothing of a file", async () => {
+    const env = { LARDER_FILES_UPSTREAM: upstream.url, LARDER_SHUTDOWN: "1s" };
+    const other = await startLarder({ upstream, env });
+    const { path } = fileOf("2.0", "sdist");
+    const clear = upstream.fault({ kind: "never-answer" }, { path });
+    const asked = upstream.arrived(1, path);
+    const answer = other.get(path).catch((error: unknown) => error);
+    await asked;
+    const closed = other.close();
+    other.clock.advance(1_000);
+    await closed;
+    expect(await answer).toBeInstanceOf(Error);
+    clear();
+  });
+});
+
 describe("OPTIONS", () => {
   it.each([
     "/",
