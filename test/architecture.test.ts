@@ -55,7 +55,15 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files at the top that anyone may use. The other one is main.ts. */
-const LEAVES = new Set(["bounded-map.ts", "clock.ts", "errors.ts", "event-loop.ts", "redact.ts"]);
+const LEAVES = new Set([
+  "bounded-map.ts",
+  "clock.ts",
+  "errors.ts",
+  "event-loop.ts",
+  "http-date.ts",
+  "quality-values.ts",
+  "redact.ts",
+]);
 
 function layerOf(file: string): string {
   if (file.includes(sep)) return file.split(sep)[0]!;

@@ -59,7 +59,8 @@ export class CurrentFreshness {
 
   /** Whether it is stale on arrival, as from an upstream that is itself a cache: to ask again would bring nothing else. */
   isStaleOnArrival(resource: Resource, found: HeldWithHead): boolean {
-    return this.#lifetimesOf(resource).freshMs > 0 && this.remainingMs(resource, found) <= 0;
+    const isStale = this.remainingMs(resource, found) <= 0 || this.#isOutdone(resource, found);
+    return this.#lifetimesOf(resource).freshMs > 0 && isStale;
   }
 
   /** Whether it may stand in where upstream gives no answer (RFC 5861 §4). */
@@ -68,16 +69,21 @@ export class CurrentFreshness {
     return mayServeStale(held.entry, head, this.#lifetimesOf(resource), clock.now(), this.#feed(resource));
   }
 
-  #decide(
+  #decide(resource: Resource, found: HeldWithHead, noCache: boolean, feed: FeedWord | undefined): Reuse {
+    if (this.#isOutdone(resource, found, feed)) return "validate";
+    const { held, head } = found;
+    const now = this.#options.clock.now();
+    return reuse(held.entry, head, this.#lifetimesOf(resource), now, noCache, feed);
+  }
+
+  /** Whether something that tells of every group has been shown since it was known to be current. */
+  #isOutdone(
     resource: Resource,
     { held: { entry }, head }: HeldWithHead,
-    noCache: boolean,
-    feed: FeedWord | undefined,
-  ): Reuse {
-    const now = this.#options.clock.now();
-    // Something that tells of every group has been shown since it was known to be current.
-    const isOutdone = entry.generation > 0 && currentAsOf(entry, head, now, feed) < this.#confirmedSince;
-    return isOutdone ? "validate" : reuse(entry, head, this.#lifetimesOf(resource), now, noCache, feed);
+    feed = this.#feed(resource),
+  ): boolean {
+    if (entry.generation === 0) return false;
+    return currentAsOf(entry, head, this.#options.clock.now(), feed) < this.#confirmedSince;
   }
 
   #feed({ group }: Resource): FeedWord | undefined {

@@ -9,7 +9,7 @@ import { Unannounced } from "../errors.ts";
 import type { Mirrors } from "../mirrors/mirrors.ts";
 import { createLog } from "../ops/log.ts";
 import { createMetrics, type Metrics } from "../ops/metrics.ts";
-import { Documents } from "../resources/documents.ts";
+import { Documents, groupsOf } from "../resources/documents.ts";
 import { Files } from "../resources/files.ts";
 import { Metadata } from "../resources/metadata.ts";
 import { Representations } from "../resources/representations.ts";
@@ -199,6 +199,7 @@ export function compose(
     representations,
     upstream: besideUpstream,
     clock,
+    negativeMs: config.negativeMs,
     maxDocumentBytes: config.maxDocumentBytes,
   });
 
@@ -215,7 +216,7 @@ export function compose(
   });
   const mayPurge = config.purgers.description !== "none";
   const purge = async (project: string): Promise<void> => {
-    await cache.purge(project);
+    for (const group of groupsOf(project)) await cache.purge(group);
     log.warn({ project }, "purged");
   };
   let draining = false;

@@ -1,3 +1,5 @@
+import { qualityValues } from "../quality-values.ts";
+
 /** The media types of the Simple API, as a Content-Type says them (PEP 691; clients.md rule 2). */
 export type SimpleMediaType =
   "text/html" | "application/vnd.pypi.simple.v1+html" | "application/vnd.pypi.simple.v1+json";
@@ -35,9 +37,6 @@ const OFFERS: readonly Offer[] = [
   { type: "text/html", ranges: [["text/html"], ["text/*"], ["*/*"]] },
 ];
 
-// RFC 9110 §12.4.2, but for more decimals than three.
-const QVALUE = /^(?:0(?:\.\d*)?|1(?:\.0*)?)$/;
-
 /**
  * Chooses the media type of a Simple answer as PyPI's edge does (facts/pypi.md §2.1). There is no 406: whoever asks
  * for nothing on offer gets text/html.
@@ -49,7 +48,7 @@ export function negotiateSimple(accept: string | undefined, format: string | und
   const asked = format === undefined ? undefined : NAMED.get(format);
   if (asked !== undefined) return asked;
   if (accept === undefined) return "text/html";
-  const weights = readWeights(accept);
+  const weights = qualityValues(accept);
   let best = { type: "text/html" as SimpleMediaType, weight: 0, wildness: Infinity };
   for (const { type, ranges } of OFFERS) {
     const { weight, wildness } = weigh(ranges, weights);
@@ -81,15 +80,4 @@ function weigh(
     if (found.length > 0) return { weight: Math.max(...found), wildness };
   }
   return { weight: 0, wildness: Infinity };
-}
-
-/** The highest weight of each range. What cannot be read is no range; a parameter but `q` narrows nothing here. */
-function readWeights(accept: string): Map<string, number> {
-  const weights = new Map<string, number>();
-  for (const part of accept.toLowerCase().split(",")) {
-    const [range = "", ...parameters] = part.split(";").map((piece) => piece.trim());
-    const q = parameters.find((parameter) => parameter.startsWith("q="))?.slice(2) ?? "1";
-    if (QVALUE.test(q)) weights.set(range, Math.max(Number(q), weights.get(range) ?? 0));
-  }
-  return weights;
 }

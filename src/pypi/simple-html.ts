@@ -13,6 +13,8 @@ export interface SimpleHtmlView {
   readonly lastSerial: number | undefined;
   /** Where the values of `href` and `data-provenance` of the anchors stand, in order, without what surrounds them. */
   readonly urls: ByteSpans;
+  /** Whether it has one of PyPI's marks, and not just a link to something that is named as distributions are. */
+  readonly isMarked: boolean;
 }
 
 const tag = (name: string) => Buffer.from(name);
@@ -35,8 +37,9 @@ class PageReader implements HtmlEvents {
   readonly #urls = new ByteSpanList();
   #tag: Buffer | undefined;
   #lastSerial: number | undefined;
-  /** Whether something has shown that this is a page of links. */
-  #isOfLinks = false;
+  /** Whether a mark of PyPI's has shown that this is a page of links; or else a link to a distribution. */
+  #isMarked = false;
+  #hasDistribution = false;
   #isHtmlOpen = false;
 
   constructor(bytes: Buffer) {
@@ -55,14 +58,15 @@ class PageReader implements HtmlEvents {
   attribute(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
     if (this.#tag === ANCHOR) this.#anchorAttribute(nameStart, nameEnd, valueStart, valueEnd);
     if (this.#tag !== META || !isHtmlName(this.#bytes, nameStart, nameEnd, NAME)) return;
-    if (isHtmlName(this.#bytes, valueStart, valueEnd, VERSION_META)) this.#isOfLinks = true;
+    if (isHtmlName(this.#bytes, valueStart, valueEnd, VERSION_META)) this.#isMarked = true;
   }
 
   #anchorAttribute(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
     const isHref = isHtmlName(this.#bytes, nameStart, nameEnd, HREF);
     if (!isHref && !isHtmlName(this.#bytes, nameStart, nameEnd, PROVENANCE)) return;
     if (valueStart < valueEnd) this.#urls.add(valueStart, valueEnd);
-    if (isHref && !this.#isOfLinks) this.#isOfLinks = isToDistribution(this.#look(valueStart, valueEnd));
+    if (isHref && !this.#hasDistribution)
+      this.#hasDistribution = isToDistribution(this.#look(valueStart, valueEnd));
   }
 
   comment(start: number, end: number): void {
@@ -70,11 +74,11 @@ class PageReader implements HtmlEvents {
     if (digits === undefined) return;
     const serial = Number(digits);
     this.#lastSerial = Number.isSafeInteger(serial) ? serial : undefined;
-    this.#isOfLinks = true;
+    this.#isMarked = true;
   }
 
   rawText(start: number, end: number): void {
-    if (this.#tag === TITLE && TITLE_OF_LINKS.test(this.#look(start, end))) this.#isOfLinks = true;
+    if (this.#tag === TITLE && TITLE_OF_LINKS.test(this.#look(start, end))) this.#isMarked = true;
   }
 
   #look(start: number, end: number): string {
@@ -84,8 +88,9 @@ class PageReader implements HtmlEvents {
   view(): SimpleHtmlView {
     const { length } = this.#bytes;
     if (this.#isHtmlOpen) throw new NotHtml(length, "it ends before </html>");
-    if (!this.#isOfLinks) throw new NotHtml(length, "it has no mark of one, and no link to a distribution");
-    return { lastSerial: this.#lastSerial, urls: this.#urls };
+    if (!this.#isMarked && !this.#hasDistribution)
+      throw new NotHtml(length, "it has no mark of one, and no link to a distribution");
+    return { lastSerial: this.#lastSerial, urls: this.#urls, isMarked: this.#isMarked };
   }
 }
 

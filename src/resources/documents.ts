@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Resource } from "../cache/cache.ts";
 import type { Loaded } from "../cache/settle.ts";
 import type { Ms } from "../clock.ts";
-import type { UpstreamFailure } from "../errors.ts";
+import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
 import { maySpellOneVersion } from "../pypi/names.ts";
 import type { Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
@@ -52,8 +52,8 @@ export class Documents {
 
   /** `/pypi/<project>/json`; `project` is normalized, here and in all that follow. */
   project(project: string): Resource {
-    // No project document, no project: its releases' documents are gone with it (facts/pypi.md §1.3).
-    return this.#resource({ group: project, name: "json", path: `/pypi/${project}/json`, endsGroup: true });
+    // That there is none does not mean that there is no project: one without releases has a page, and no document (trap 12).
+    return this.#resource({ group: project, name: "json", path: `/pypi/${project}/json` });
   }
 
   /**
@@ -86,7 +86,11 @@ export class Documents {
   /** `/integrity/<project>/<version>/<filename>/provenance` (PEP 740). */
   provenance(project: string, version: string, filename: string): Resource {
     const path = `/integrity/${[project, version, filename].map(encodeURIComponent).join("/")}/provenance`;
-    return this.#resource({ group: project, name: `provenance/${version}/${filename}`, path });
+    return this.#resource({
+      group: provenanceGroup(project),
+      name: `provenance/${version}/${filename}`,
+      path,
+    });
   }
 
   /** `/rss/updates.xml`, `/rss/packages.xml`. */
@@ -102,7 +106,7 @@ export class Documents {
   /** `/rss/project/<project>/releases.xml`. */
   projectFeed(project: string): Resource {
     return this.#resource({
-      group: project,
+      group: projectFeedGroup(project),
       name: "rss",
       path: `/rss/project/${project}/releases.xml`,
       freshMs: FEED_FRESH_MS,
@@ -128,19 +132,24 @@ export class Documents {
     const { path, endsGroup = false } = request;
     const { accept } = kindOf(request.name);
     const answer = await this.#options.upstream.get(path, { accept, etag: held?.etag });
-    if (answer.kind === "ok") return await this.#response(request, answer);
+    if (answer.kind === "ok") return await this.#response(request, answer, held);
     const { date, confirmedAt } = answer;
     if (answer.kind === "not-modified") return { kind: "not-modified", date, confirmedAt };
     return { kind: "negative", status: answer.status, date, confirmedAt, endsGroup };
   }
 
-  async #response(request: Request, answer: DocumentAnswer): Promise<Loaded> {
+  async #response(request: Request, answer: DocumentAnswer, held: Entry | undefined): Promise<Loaded> {
     const { path } = request;
     const kind = kindOf(request.name);
     proveType(kind, path, answer.contentType);
     if (kind.proveEnds !== undefined) return await this.#large(request, answer, kind.proveEnds, kind.failure);
     const bytes = await decodeBody(answer.body, answer.coding, this.#options.maxDocumentBytes);
     const scanned = await prove(kind, path, bytes);
+    if (scanned.isUnmarked === true && answer.serial === undefined && (held?.generation ?? 0) > 0) {
+      throw new UpstreamUnavailable(kind.failure, `${path}: nothing shows that it is what it was before`, {
+        status: 200,
+      });
+    }
     if (answer.etagMatched === false) this.#options.onUnproven(path, answer.etag);
     const stored = await toStore(answer, bytes);
     this.#options.expectDecoded(stored.digest, { bytes, scanned, isOwn: bytes !== answer.body });
@@ -172,6 +181,15 @@ export class Documents {
       ownName: undefined,
     };
   }
+}
+
+// These come without a serial: they say nothing of the project's other documents, nor those of them.
+const provenanceGroup = (project: string): string => `/integrity/${project}`;
+const projectFeedGroup = (project: string): string => `/rss/project/${project}`;
+
+/** Every group that holds something of a project. */
+export function groupsOf(project: string): readonly string[] {
+  return [project, provenanceGroup(project), projectFeedGroup(project)];
 }
 
 function releaseName(version: string): `json/${string}` {

@@ -17,6 +17,8 @@ export interface Scanned {
   readonly version: string | undefined;
   /** Where the URLs stand that may be pointed elsewhere. */
   readonly urls: ByteSpans | undefined;
+  /** Nothing in it is a mark of PyPI's: it may as well be a page of somebody in between. */
+  readonly isUnmarked?: boolean;
 }
 
 /** A kind of document: how upstream is asked for it, what proves that it is one, how text is written in it. */
@@ -64,8 +66,8 @@ const SIMPLE_HTML: DocumentKind = {
   mediaType: /^(?:text\/html|application\/vnd\.pypi\.simple\.v1\+html)$/,
   failure: "not-html",
   scan: async (bytes) => {
-    const { lastSerial, urls } = await scanSimpleHtml(bytes);
-    return { serial: lastSerial, version: undefined, urls };
+    const { lastSerial, urls, isMarked } = await scanSimpleHtml(bytes);
+    return { serial: lastSerial, version: undefined, urls, isUnmarked: !isMarked };
   },
   syntax: HTML_TEXT,
 };

@@ -1,14 +1,18 @@
 import { createHash } from "node:crypto";
+import { BoundedMap } from "../bounded-map.ts";
 import type { Cache, Resource } from "../cache/cache.ts";
+import type { CacheStatus } from "../cache/cache-status.ts";
+import { Collapse } from "../cache/collapse.ts";
 import type { Loaded } from "../cache/settle.ts";
-import type { Clock } from "../clock.ts";
+import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { Unannounced, UpstreamUnavailable } from "../errors.ts";
 import { projectOfDistribution } from "../pypi/distribution-names.ts";
 import { findFile } from "../pypi/file-entries.ts";
 import { encodeFilePath, type HashPath } from "../pypi/file-path.ts";
 import type { Entry } from "../store/store.ts";
+import type { AbsentAnswer, DocumentAnswer } from "../upstream/answer.ts";
 import { decodeBody } from "../upstream/decode.ts";
-import type { DocumentAnswer, Upstream } from "../upstream/upstream.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 import type { Documents } from "./documents.ts";
 import { encode } from "./encode.ts";
 import { readDocument } from "./read-document.ts";
@@ -22,8 +26,24 @@ export interface MetadataOptions {
   /** The files host. */
   readonly upstream: Upstream;
   readonly maxDocumentBytes: number;
+  /** How long the absence of what the index does not announce is believed. */
+  readonly negativeMs: Ms;
   readonly clock: Clock;
 }
+
+/** What became of a request for what the index does not announce. */
+export type PassedThrough =
+  | { readonly kind: "absent"; readonly status: CacheStatus }
+  | {
+      readonly kind: "found";
+      readonly answer: DocumentAnswer;
+      /** Without its coding. */
+      readonly body: Buffer;
+      readonly status: CacheStatus;
+    };
+
+const UNANNOUNCED = "unannounced";
+const MOST_NEGATIVES = 10_000;
 
 /**
  * What is kept beside a distribution, core metadata first (PEP 658): small and hot, so it lives with the documents. The
@@ -33,8 +53,13 @@ export interface MetadataOptions {
 export class Metadata {
   readonly #options: MetadataOptions;
 
+  readonly #passing: Collapse<DocumentAnswer | AbsentAnswer>;
+  /** Path -> until when it is absent. */
+  readonly #absent = new BoundedMap<string, EpochMs>(MOST_NEGATIVES);
+
   constructor(options: MetadataOptions) {
     this.#options = options;
+    this.#passing = new Collapse(options.clock);
   }
 
   /** The metadata of one distribution. `load` rejects with Unannounced where the index does not know their hash. */
@@ -47,14 +72,34 @@ export class Metadata {
   }
 
   /**
-   * What upstream has there, unproved, for what the index does not announce: deleted releases, signatures. Never stored.
-   * @returns undefined when upstream has none
+   * What upstream has there, unproved, for what the index does not announce: deleted releases, signatures. Never stored;
+   * that there is none is believed for a while.
    * @throws UpstreamUnavailable
    */
-  async passThrough(path: HashPath): Promise<{ answer: DocumentAnswer; body: Buffer } | undefined> {
+  async passThrough(path: HashPath): Promise<PassedThrough> {
+    const { clock, negativeMs, maxDocumentBytes } = this.#options;
+    const key = encodeFilePath(path);
+    const leftMs = (this.#absent.get(key) ?? 0) - clock.now();
+    // More than that is left where the clock was set back.
+    if (leftMs > 0 && leftMs <= negativeMs) {
+      return { kind: "absent", status: { kind: "hit", ttlMs: leftMs, detail: UNANNOUNCED } };
+    }
+    const { result, collapsed } = this.#passing.join(key, () => this.#forward(path));
+    const answer = await result;
+    const forwarded = { kind: "forward", fwd: "miss", stored: false, collapsed } as const;
+    const status = { ...forwarded, ttlMs: undefined, detail: UNANNOUNCED };
+    if (answer.kind === "absent") {
+      this.#absent.set(key, clock.now() + negativeMs);
+      return { kind: "absent", status: { ...status, fwdStatus: answer.status } };
+    }
+    const body = await decodeBody(answer.body, answer.coding, maxDocumentBytes);
+    return { kind: "found", answer, body, status: { ...status, fwdStatus: 200 } };
+  }
+
+  async #forward(path: HashPath): Promise<DocumentAnswer | AbsentAnswer> {
     const answer = await this.#ask(path);
-    if (answer.kind !== "ok") return undefined;
-    return { answer, body: await decodeBody(answer.body, answer.coding, this.#options.maxDocumentBytes) };
+    if (answer.kind === "not-modified") throw new Error("a 304 to a request without a validator");
+    return answer;
   }
 
   async #load(path: HashPath, held: Entry | undefined): Promise<Loaded> {

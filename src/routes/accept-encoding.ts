@@ -1,3 +1,5 @@
+import { qualityValues } from "../quality-values.ts";
+
 /** The content codings that larder can answer in. */
 export type ContentCoding = "gzip" | "identity" | "zstd";
 
@@ -12,7 +14,10 @@ export function negotiateCoding(
   offered: readonly ContentCoding[],
 ): ContentCoding {
   if (header === undefined || header === "") return "identity";
-  const weights = parseWeights(header);
+  const weights = qualityValues(header);
+  // RFC 9110 §8.4.1.3: x-gzip is to be taken for gzip.
+  const asGzip = weights.get("x-gzip");
+  if (asGzip !== undefined) weights.set("gzip", asGzip);
   let best: ContentCoding = "identity";
   let bestWeight = 0;
   for (const coding of offered) {
@@ -29,16 +34,4 @@ export function negotiateCoding(
  */
 export function offerCodings(header: string | undefined, isRewritten: boolean): ContentCoding {
   return negotiateCoding(header, isRewritten ? ["zstd", "gzip"] : ["gzip"]);
-}
-
-function parseWeights(header: string): Map<string, number> {
-  const weights = new Map<string, number>();
-  for (const part of header.toLowerCase().split(",")) {
-    const [coding = "", ...parameters] = part.split(";").map((piece) => piece.trim());
-    if (coding === "") continue;
-    const q = parameters.find((parameter) => parameter.startsWith("q="));
-    const weight = q === undefined ? 1 : Number(q.slice(2));
-    weights.set(coding === "x-gzip" ? "gzip" : coding, Number.isFinite(weight) ? weight : 0);
-  }
-  return weights;
 }

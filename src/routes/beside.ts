@@ -47,24 +47,15 @@ async function servePassedThrough(
   path: HashPath,
   options: BesideOptions,
 ): Promise<Response> {
-  const forward = {
-    kind: "forward",
-    fwd: "miss",
-    stored: false,
-    collapsed: false,
-    ttlMs: undefined,
-  } as const;
   try {
     const passed = await options.metadata.passThrough(path);
-    if (passed === undefined) {
-      return sendNotFound(exchange, METADATA, { ...forward, fwdStatus: 404, detail: "unannounced" });
-    }
-    const { answer, body } = passed;
+    if (passed.kind === "absent") return sendNotFound(exchange, METADATA, passed.status);
+    const { answer, body, status } = passed;
     return send(exchange, METADATA.route, {
       status: 200,
       fields: ["Content-Type", answer.contentType, "Vary", METADATA.vary, ...FILE_CORS],
       body,
-      cacheStatus: { ...forward, fwdStatus: 200, detail: "unannounced" },
+      cacheStatus: status,
       date: answer.date,
     });
   } catch (error) {

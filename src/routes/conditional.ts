@@ -1,3 +1,5 @@
+import { parseHttpDate } from "../http-date.ts";
+
 /**
  * Whether If-None-Match names this validator (RFC 9110 §13.1.2, weak comparison): then 304.
  * @param etag strong, quotes included
@@ -24,6 +26,6 @@ export function asksNoCache(cacheControl: string | undefined, pragma: string | u
  */
 export function isModifiedSince(header: string | undefined, lastModified: string | undefined): boolean {
   if (header === undefined || lastModified === undefined) return true;
-  const [since, modified] = [Date.parse(header), Date.parse(lastModified)];
-  return Number.isNaN(since) || Number.isNaN(modified) || modified > since;
+  const [since, modified] = [parseHttpDate(header), parseHttpDate(lastModified)];
+  return since === undefined || modified === undefined || modified > since;
 }

@@ -39,13 +39,15 @@ export function fieldsOfWhole(
 }
 
 /**
- * What a client may still do with the answer. `max-age` is what is left, not the whole lifetime: pip, poetry and pdm
- * count from `Date`, uv from `Age`, others from when it came, and none of them may hold it for longer than larder would.
+ * What a client may still do with the answer. `max-age` counts from upstream's word, as `Age` does and upstream's `Date`
+ * (RFC 9111 §4.2): pip, poetry and pdm look at `Date`, uv at both, and what is left to each is what is left to larder.
  */
 export function freshnessFields(surface: Surface, answer: Answer, clock: Clock): string[] {
-  const maxAge = Math.max(0, Math.floor(answer.ttlMs / 1000));
+  const age = ageSeconds(answer, clock);
+  const leftSeconds = Math.floor(answer.ttlMs / 1000);
+  const maxAge = leftSeconds > 0 ? age + leftSeconds : 0;
   const cacheControl = surface.cacheControl ?? `max-age=${maxAge}, public`;
-  return ["Cache-Control", cacheControl, "Age", String(ageSeconds(answer, clock))];
+  return ["Cache-Control", cacheControl, "Age", String(age)];
 }
 
 /** For `Age` (RFC 9111 §5.1). */

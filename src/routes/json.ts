@@ -69,7 +69,8 @@ export function jsonRoutes(app: Hono<{ Bindings: Bindings }>, options: JsonRoute
     const project = normalizeProject(context.req.param("project"));
     const version = context.req.param("version");
     if (project === undefined || !isVersion(version)) return sendNotFound(exchange, JSON_API);
-    const path = `/pypi/${project}/${encodeURIComponent(version)}/json`;
+    // As it was spelled (facts/pypi.md §1.1): a plus of a local version may stand for itself in a path.
+    const path = `/pypi/${project}/${encodeURIComponent(version).replaceAll("%2B", "+")}/json`;
     return sendMoved(exchange, `${requestPrefix(exchange.incoming, options.publicBase)}${path}`);
   });
 }

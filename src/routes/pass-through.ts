@@ -3,6 +3,7 @@ import { LOCAL } from "../cache/cache-status.ts";
 import { CORS_FIELDS, JSON_NOT_FOUND, PLAIN_NOT_FOUND } from "../pypi/answers.ts";
 import { parseFilePath } from "../pypi/file-path.ts";
 import { isVersion, normalizeProject } from "../pypi/names.ts";
+import { qualityValues } from "../quality-values.ts";
 import type { Documents } from "../resources/documents.ts";
 import { offerCodings } from "./accept-encoding.ts";
 import type { Surface } from "./document-fields.ts";
@@ -25,6 +26,8 @@ const STATS: Surface = {
   notFound: PLAIN_NOT_FOUND,
   fields: [],
 };
+
+const PROVENANCE_TYPE = "application/vnd.pypi.integrity.v1+json";
 
 /** What pypi.org has besides index and files that machines read: it goes through the cache as it is. */
 export function passThroughRoutes(app: Hono<{ Bindings: Bindings }>, options: PassThroughOptions): void {
@@ -85,11 +88,12 @@ function provenanceOf(filename: string): Surface {
 
 /** @returns undefined for an Accept that neither of its two media types fits */
 function provenanceType(accept: string | undefined): string | undefined {
-  const named = (accept ?? "*/*").toLowerCase();
-  if (/\*\/\*|application\/\*|application\/vnd\.pypi\.integrity\.v1\+json/.test(named)) {
-    return "application/vnd.pypi.integrity.v1+json";
-  }
-  return named.includes("application/json") ? "application/json" : undefined;
+  const weights = qualityValues(accept ?? "*/*");
+  const weigh = (type: string): number =>
+    weights.get(type) ?? weights.get("application/*") ?? weights.get("*/*") ?? 0;
+  const [own, plain] = [weigh(PROVENANCE_TYPE), weigh("application/json")];
+  if (own === 0 && plain === 0) return undefined;
+  return own >= plain ? PROVENANCE_TYPE : "application/json";
 }
 
 /** Whether a file of the index can have this name: as in the path of a file. */

@@ -1,4 +1,5 @@
 import type { EpochMs, Ms } from "../clock.ts";
+import { parseHttpDate } from "../http-date.ts";
 import type { Coding } from "../store/store.ts";
 
 /** Header fields as undici hands them over: lower-case names, an array where a field came more than once. */
@@ -41,15 +42,6 @@ export function announcedBytes(headers: ResponseHeaders): number | undefined {
 /** `Age` (RFC 9111 §5.1) in milliseconds; 0 where absent or invalid, which is what pypi.org sends. */
 export function ageMs(headers: ResponseHeaders): Ms {
   return (naturalNumber(fieldValue(headers, "age")) ?? 0) * 1000;
-}
-
-// RFC 9110 §5.6.7: what senders must generate. `Date.parse` alone takes "2024" and much else for a date.
-const IMF_FIXDATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
-
-/** The instant of an HTTP-date; undefined for anything but an IMF-fixdate (RFC 9110 §5.6.7). */
-export function parseHttpDate(text: string): EpochMs | undefined {
-  const at = IMF_FIXDATE.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(at) ? undefined : at;
 }
 
 /** Upstream's `Date`, or the time of receipt where it sent none that is valid (RFC 9110 §6.6.1). */

@@ -98,7 +98,12 @@ interface Attempt {
   readonly method?: "GET" | "HEAD" | "POST";
   readonly body?: string;
   readonly deadlineForHead?: boolean;
+  /** Where it is not the upstream's own. */
+  readonly firstByteMs?: Ms;
 }
+
+// What a retry has for its first byte, however late it is.
+const LEAST_FIRST_BYTE_MS: Ms = 1_500;
 
 /** Builds an upstream. Opens no connection by itself. */
 export function createUpstream(options: UpstreamOptions): Upstream {
@@ -114,7 +119,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 
   /** The answer's head at the end of its redirects (RFC 9110 §15.4). */
   async function open(attempt: Attempt, start: Location, headers: Record<string, string>): Promise<Exchange> {
-    const { firstByteMs, betweenBytesMs } = timeouts;
+    const { betweenBytesMs } = timeouts;
+    const { firstByteMs = timeouts.firstByteMs } = attempt;
     let location = start;
     for (let hops = 0; ; hops++) {
       const opened = await exchange({ ...attempt, ...location, clock, headers, firstByteMs, betweenBytesMs });
@@ -167,14 +173,18 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 
   /** At most one retry, on a connection of its own: the first may have died unnoticed while it was kept. */
   async function withRetry<T>(run: (attempt: Attempt) => Promise<T>): Promise<T> {
-    const deadlineAt = clock.now() + timeouts.wholeMs;
+    const startedAt = clock.now();
+    const deadlineAt = startedAt + timeouts.wholeMs;
     try {
       return await run({ dispatcher: egress.pooled, isRetry: false, deadlineAt });
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable) || !mayRetry(error)) throw error;
+      // Both together are as long as one may take: clients wait no longer for a first byte (clients.md rule 26).
+      const leftMs = startedAt + timeouts.firstByteMs - clock.now();
+      const firstByteMs = Math.max(leftMs, Math.min(LEAST_FIRST_BYTE_MS, timeouts.firstByteMs));
       // The breaker may have opened on this very failure: then it is what there is to tell.
       return await egress
-        .onFreshConnection((dispatcher) => run({ dispatcher, isRetry: true, deadlineAt }))
+        .onFreshConnection((dispatcher) => run({ dispatcher, isRetry: true, deadlineAt, firstByteMs }))
         .catch((second: unknown) => {
           throw isRefusal(second) ? error : second;
         });

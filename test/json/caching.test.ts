@@ -34,7 +34,7 @@ describe("a fresh document", () => {
     expect(warm.cacheStatus).toBe("larder; hit; ttl=509");
     expect(warm.headers).toMatchObject({
       age: "90",
-      "cache-control": "max-age=509, public",
+      "cache-control": "max-age=599, public",
       date: cold.headers.date,
     });
     expect(upstream.requests).toHaveLength(1);

@@ -193,6 +193,7 @@ describe("what is no document", () => {
   it.each([
     ["/pypi/Foo.Bar/json/", "/pypi/foo-bar/json"],
     ["/pypi/Foo/1.0/json/", "/pypi/foo/1.0/json"],
+    ["/pypi/Foo/1.0+x!1/json/", "/pypi/foo/1.0+x!1/json"],
     ["/pypi/Foo/json/?x=1", "/pypi/foo/json"],
   ])("redirects %s by path alone, without asking upstream", async (path, location) => {
     const before = upstream.requests.length;

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -174,9 +176,23 @@ describe("with a stale copy held", () => {
     await larder.get(DEMO);
     upstream.remove("demo");
     larder.clock.advance(HOUR_MS);
-    expect((await larder.get(DEMO)).status).toBe(404);
+    expect((await larder.get("/simple/demo/")).status).toBe(404);
     await upstream.down();
     expect((await larder.get("/pypi/demo/1.0/json")).status).toBe(503);
+  });
+
+  it("of a page stands in although the project has no document: that alone says nothing of the page", async () => {
+    upstream.publish({ name: "bare", serial: 4, releases: [{ version: "1.0" }] });
+    larder = await startLarder({ upstream });
+    const { body } = await larder.get("/simple/bare/");
+    larder.clock.advance(HOUR_MS);
+    const clear = upstream.fault({ kind: "status", status: 404 }, { path: "/pypi/bare/json" });
+    expect((await larder.get("/pypi/bare/json")).status).toBe(404);
+    clear();
+    await upstream.down();
+    const stale = await larder.get("/simple/bare/");
+    expect([stale.status, stale.body.equals(body)]).toEqual([200, true]);
+    expect(stale.cacheStatus).toMatch(/fwd=stale; .*detail=connect/);
   });
 
   it("is asked for again although the clock was set back meanwhile", async () => {
@@ -229,6 +245,52 @@ describe("a passing fault", () => {
     const [first, second] = upstream.requests;
     expect(second!.connection).not.toBe(first!.connection);
     expect(upstream.requests).toHaveLength(2);
+  });
+});
+
+describe("a failure that comes late", () => {
+  it("leaves the retry what is left of the time for a first byte", async () => {
+    larder = await startLarder({ upstream });
+    upstream.fault({ kind: "reset-before-head" }, { times: 1 });
+    upstream.fault({ kind: "never-answer" });
+    const gate = upstream.hold();
+    const answer = larder.get(DEMO);
+    await upstream.arrived(1);
+    larder.clock.advance(7_000);
+    gate.release();
+    await upstream.arrived(2);
+    larder.clock.advance(1_500);
+    const { status, body } = await answer;
+    expect([status, JSON.parse(body.toString())]).toMatchObject([503, { cause: "first-byte-timeout" }]);
+  });
+});
+
+describe("a page of links that nothing shows to be the index's", () => {
+  const BLOCKED = Buffer.from(
+    '<html><body>Blocked: install <a href="/agent.msi">the agent</a></body></html>',
+  );
+
+  it("does not replace one that had a serial", async () => {
+    upstream.publish({ name: "shown", serial: 5, releases: [{ version: "1.0" }] });
+    larder = await startLarder({ upstream });
+    const { body } = await larder.get("/simple/shown/");
+    larder.clock.advance(HOUR_MS);
+    await upstream.down();
+    const blocking = createServer((_, response) => {
+      response.writeHead(200, { "content-type": "text/html" }).end(BLOCKED);
+    });
+    await once(blocking.listen(Number(new URL(upstream.url).port), "127.0.0.1"), "listening");
+    try {
+      const kept = await larder.get("/simple/shown/");
+      expect(kept.cacheStatus).toMatch(/fwd=stale; .*detail=not-html/);
+      expect(kept.body.equals(body)).toBe(true);
+      // Where there was none before, it may be all that an index of another kind has.
+      expect((await larder.get("/simple/other/")).body.equals(BLOCKED)).toBe(true);
+    } finally {
+      blocking.closeAllConnections();
+      blocking.close();
+      await once(blocking, "close");
+    }
   });
 });
 

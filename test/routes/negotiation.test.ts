@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { negotiateCoding } from "../../src/routes/accept-encoding.ts";
-import { asksNoCache, isNoneMatch } from "../../src/routes/conditional.ts";
+import { asksNoCache, isModifiedSince, isNoneMatch } from "../../src/routes/conditional.ts";
 
 describe("negotiateCoding", () => {
   it.each([
@@ -20,9 +20,25 @@ describe("negotiateCoding", () => {
     ["GZIP ; Q=1.0", "gzip"],
     ["x-gzip", "gzip"],
     ["gzip;q=nonsense", "identity"],
+    ["gzip;q=7, zstd;q=0.1", "zstd"],
     [",,;;=,", "identity"],
   ])("answers Accept-Encoding %s in %s", (header, coding) => {
     expect(negotiateCoding(header, ["zstd", "gzip"])).toBe(coding);
+  });
+});
+
+describe("isModifiedSince", () => {
+  const MODIFIED = "Tue, 13 Oct 2020 09:03:46 GMT";
+  it.each([
+    [undefined, true],
+    ["Tue, 13 Oct 2020 09:03:45 GMT", true],
+    [MODIFIED, false],
+    ["Tue, 13 Oct 2020 09:03:47 GMT", false],
+    ["2030", true], // no HTTP-date: to be ignored (RFC 9110 §13.1.3)
+    ["tomorrow", true],
+  ])("lets %s have the answer: %s", (header, isSent) => {
+    expect(isModifiedSince(header, MODIFIED)).toBe(isSent);
+    expect(isModifiedSince(header, undefined)).toBe(true);
   });
 });
 

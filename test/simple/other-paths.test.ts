@@ -116,6 +116,26 @@ describe("metadata beside a file", () => {
     expect((await larder.get(`${wheel.path}.metadata`)).body.equals(mended)).toBe(true);
   });
 
+  it("that the index does not announce are asked for once by all who want them, and once more after a while", async () => {
+    const path = `${fileOf("1.0", "sdist").path}.metadata`;
+    const gate = upstream.hold(path);
+    const answers = Array.from({ length: 10 }, () => larder.get(path));
+    await upstream.arrived(1, path);
+    gate.release();
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(10).fill(404));
+    const again = await larder.get(path);
+    expect([again.status, again.cacheStatus]).toEqual([404, "larder; hit; ttl=60; detail=unannounced"]);
+    expect(upstream.count(path)).toBe(1);
+    larder.clock.advance(60_000);
+    await larder.get(path);
+    expect(upstream.count(path)).toBe(2);
+  });
+
+  it("say that they differ by Accept-Encoding", async () => {
+    const { path } = fileOf("1.0", "wheel");
+    expect((await larder.get(`${path}.metadata`)).headers.vary).toBe("Accept-Encoding");
+  });
+
   it("that the index does not announce are upstream's affair, and never stored", async () => {
     const wheel = fileOf("2.0", "wheel");
     expect((await larder.get(`${wheel.path}.metadata`)).status).toBe(404);
@@ -160,6 +180,16 @@ describe("the root of the Simple API", () => {
       expect(same.status).toBe(304);
     }
     expect(upstream.count("/simple/")).toBe(2 + 2);
+  });
+
+  it("does not keep what came with an age from being served from the cache", async () => {
+    const [aged] = upstream.publish({ name: "aged", serial: 60, releases: [{ version: "1.0" }] });
+    expect(aged).toBeDefined();
+    await larder.get("/simple/", { headers: { accept: JSON_TYPE } });
+    const clear = upstream.fault({ kind: "headers", headers: { age: "300" } }, { path: "/pypi/aged/json" });
+    for (let times = 0; times < 4; times++) expect((await larder.get("/pypi/aged/json")).status).toBe(200);
+    clear();
+    expect(upstream.count("/pypi/aged/json")).toBe(1);
   });
 
   it("of 40 MB is served in pieces, and never held decoded", async () => {
@@ -211,12 +241,43 @@ describe("what else pypi.org has for machines", () => {
     expect(
       (await larder.get(path, { headers: { accept: "application/json" } })).headers["content-type"],
     ).toBe("application/json");
+    const refusing = "application/vnd.pypi.integrity.v1+json;q=0, application/json;q=0.5";
+    expect((await larder.get(path, { headers: { accept: refusing } })).headers["content-type"]).toBe(
+      "application/json",
+    );
     expect((await larder.get(path, { headers: { accept: "image/png" } })).status).toBe(406);
     const none = await larder.get(`/integrity/demo/2.0/${fileOf("2.0", "wheel").filename}/provenance`);
     expect([none.status, none.body.toString()]).toEqual([
       404,
       `{"message":"No provenance available for ${fileOf("2.0", "wheel").filename}"}`,
     ]);
+  });
+
+  it("provenance and a project's feed have no serial, and say nothing of the project's documents", async () => {
+    const short = await startLarder({
+      upstream,
+      env: { LARDER_FRESH: "10s", LARDER_PURGE_FROM: "loopback" },
+    });
+    try {
+      const page = () => short.get("/simple/demo/", { headers: { accept: JSON_TYPE } });
+      const provenance = `/integrity/Demo/1.0/${fileOf("1.0", "wheel").filename}/provenance`;
+      await page();
+      short.clock.advance(8_000);
+      for (const path of [provenance, "/rss/project/demo/releases.xml"]) {
+        const { status, headers } = await short.get(path);
+        expect([status, headers["x-pypi-last-serial"]]).toEqual([200, undefined]);
+      }
+      short.clock.advance(4_000);
+      const before = upstream.count("/simple/demo/");
+      await page();
+      await expect.poll(() => upstream.count("/simple/demo/")).toBe(before + 1);
+      expect((await short.get(provenance)).headers.vary).toBe("Accept, Accept-Encoding");
+      // Nor are they left out when the project is purged.
+      await short.get("/simple/demo/", { method: "PURGE" });
+      expect((await short.get(provenance)).cacheStatus).toContain("fwd=");
+    } finally {
+      await short.close();
+    }
   });
 
   it.each(["/rss/updates.xml", "/rss/packages.xml", "/rss/project/Demo/releases.xml"])(

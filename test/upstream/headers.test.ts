@@ -7,9 +7,9 @@ import {
   fieldValue,
   lastSerial,
   originDate,
-  parseHttpDate,
   retryAfterMs,
 } from "../../src/upstream/headers.ts";
+import { parseHttpDate } from "../../src/http-date.ts";
 
 const NOW = Date.UTC(2026, 7, 21, 12);
 
