@@ -22,7 +22,8 @@ export function residentBytes(pids: readonly number[]): number {
   return kib * 1024;
 }
 
-function treesOf(roots: readonly number[]): number[] {
+/** Processes and all their descendants. */
+export function treesOf(roots: readonly number[]): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);

@@ -134,17 +134,25 @@ function judgeCold(
 
 /**
  * What was measured decides, where the load has cores of its own. Where it takes its part of those of two workers, requests
- * per second tell of the load as much as of larder: there CPU per request decides, as for all goals.
+ * per second tell of the load as much as of larder: there those with a part of a core for each process decide, and where no
+ * process can be bound to one, CPU per request does, as for all goals.
  */
 function judgeWorkers({ workers, machine }: Measured): Verdict {
   const goal = "2 workers: at least 1.7 x 1";
   if (workers === undefined || "skipped" in workers) return notMeasured(goal);
   const isShared = machine.cores < 4;
-  const judged = workers.map(({ row, ratio, cpuLimitedRatio, two }) => {
+  const judged = workers.map(({ row, ratio, cpuLimitedRatio, two, bounded }) => {
     const measured = `${row}: ${number(ratio.median)} x`;
     const shared =
       `, load on the same ${machine.cores} cores, server on ${number(two.coresBusy.median)}; ` +
       `${number(cpuLimitedRatio.median)} x by CPU per request`;
+    if (isShared && !("skipped" in bounded)) {
+      const median = bounded.ratio.median;
+      return {
+        text: `${row}: ${number(median)} x with ${bounded.share} of a core for each process`,
+        isMet: median >= 1.7,
+      };
+    }
     const decides = isShared ? Math.max(ratio.median, cpuLimitedRatio.median) : ratio.median;
     return { text: isShared ? measured + shared : measured, isMet: decides >= 1.7 };
   });

@@ -120,7 +120,7 @@ function workersTable({ workers }: Results): string {
   return `workers, on all cores together with the load: median [min-max]\n\n${tables.join("\n\n")}`;
 }
 
-function workersRow({ row, one, two, ratio: measured, cpuLimitedRatio }: Workers): string {
+function workersRow({ row, one, two, ratio: measured, cpuLimitedRatio, bounded }: Workers): string {
   const line = (name: string, { requestsPerSecond, cpuMicros, coresBusy }: typeof one): string[] => [
     name,
     spread(requestsPerSecond),
@@ -131,7 +131,16 @@ function workersRow({ row, one, two, ratio: measured, cpuLimitedRatio }: Workers
   return (
     `${table(head, [line("1 worker", one), line("2 workers", two)])}\n\n` +
     `2 workers over 1, round by round: ${ratioSpread(measured)} x measured; ` +
-    `${ratioSpread(cpuLimitedRatio)} x by CPU per request, had they two cores for themselves`
+    `${ratioSpread(cpuLimitedRatio)} x by CPU per request, had they two cores for themselves\n${boundedLine(bounded)}`
+  );
+}
+
+function boundedLine(bounded: Workers["bounded"]): string {
+  if ("skipped" in bounded) return `with a part of a core for each process: left out (${bounded.skipped})`;
+  const { share, oneRequestsPerSecond: one, twoRequestsPerSecond: two, ratio } = bounded;
+  return (
+    `with ${share} of a core for each process: ${spread(one)} and ${spread(two)} requests per second, ` +
+    `${ratioSpread(ratio)} x`
   );
 }
 

@@ -1,7 +1,8 @@
 import { join } from "node:path";
-import { cpuSeconds } from "./cpu.ts";
+import { cpuSeconds, treesOf } from "./cpu.ts";
 import { load } from "./load.ts";
 import type { Origin } from "./origin.ts";
+import { missingCoreShares, shareCore } from "./servers/core-share.ts";
 import { startLarder } from "./servers/larder.ts";
 import type { Server } from "./servers/launch.ts";
 import { type Spread, spreadOf } from "./statistics.ts";
@@ -15,6 +16,16 @@ export interface Workers {
   readonly ratio: Spread;
   /** Twice the requests per CPU second of two over those of one: what two would reach had they cores for themselves. */
   readonly cpuLimitedRatio: Spread;
+  /** The same with no more than a part of a core for each process, so that there is enough left for the load. */
+  readonly bounded: Bounded | { readonly skipped: string };
+}
+
+export interface Bounded {
+  /** Of a core, for each process. */
+  readonly share: number;
+  readonly oneRequestsPerSecond: Spread;
+  readonly twoRequestsPerSecond: Spread;
+  readonly ratio: Spread;
 }
 
 export interface WorkerFigures {
@@ -38,6 +49,9 @@ const ROWS: readonly { readonly row: string; readonly env: Readonly<Record<strin
   { row: "the same, out of SQLite", env: { LARDER_MEMORY: "0" } },
 ];
 const CONNECTIONS = 64;
+
+// Two workers and what loads them need less than two cores then.
+const SHARE = 0.3;
 
 interface Round {
   readonly requestsPerSecond: number;
@@ -70,6 +84,7 @@ async function measureRow(
       { env: { ...env, LARDER_WORKERS: String(workers) }, isOnAllCores: true },
     );
   const servers: Server[] = [];
+  const undo: (() => void)[] = [];
   try {
     servers.push(await start(1));
     servers.push(await start(2));
@@ -78,10 +93,35 @@ async function measureRow(
     for (let round = 0; round < plan.rounds; round++) {
       for (const [i, server] of servers.entries()) rounds[i]?.push(await measureRound(server, plan.seconds));
     }
-    return compared(row, rounds[0] ?? [], rounds[1] ?? []);
+    const unbounded = compared(row, rounds[0] ?? [], rounds[1] ?? []);
+    return { ...unbounded, bounded: await measureBounded(plan, servers, undo) };
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
+    for (const each of undo) each();
   }
+}
+
+async function measureBounded(
+  plan: WorkersPlan,
+  servers: readonly Server[],
+  undo: (() => void)[],
+): Promise<Workers["bounded"]> {
+  const skipped = missingCoreShares();
+  if (skipped !== undefined) return { skipped };
+  for (const { pids } of servers) undo.push(shareCore(treesOf(pids), SHARE));
+  const taken = servers.map((): number[] => []);
+  for (const server of servers) await measureRound(server, plan.warmUpSeconds);
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const [i, server] of servers.entries())
+      taken[i]?.push((await measureRound(server, plan.seconds)).requestsPerSecond);
+  }
+  const [one = [], two = []] = taken;
+  return {
+    share: SHARE,
+    oneRequestsPerSecond: spreadOf(one),
+    twoRequestsPerSecond: spreadOf(two),
+    ratio: spreadOf(one.map((first, i) => (two[i] ?? NaN) / first)),
+  };
 }
 
 async function measureRound(server: Server, seconds: number): Promise<Round> {
@@ -103,7 +143,7 @@ async function measureRound(server: Server, seconds: number): Promise<Round> {
   };
 }
 
-function compared(row: string, one: readonly Round[], two: readonly Round[]): Workers {
+function compared(row: string, one: readonly Round[], two: readonly Round[]): Omit<Workers, "bounded"> {
   const figures = (rounds: readonly Round[]): WorkerFigures => ({
     requestsPerSecond: spreadOf(rounds.map(({ requestsPerSecond }) => requestsPerSecond)),
     cpuMicros: spreadOf(rounds.map(({ cpuMicros }) => cpuMicros)),

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { judge, type Measured, type Verdict } from "../../bench/goals.ts";
 import type { HitRow } from "../../bench/hits.ts";
+import type { Workers } from "../../bench/workers.ts";
 
 const spread = (median: number) => ({ median, min: median, max: median });
 
@@ -91,7 +92,7 @@ describe("judge", () => {
     expect(verdict({ pauses }, "no pause").isMet).toBe(false);
   });
 
-  it("judges two workers by what was measured, or by CPU where the load needs the same cores", () => {
+  it("judges two workers by what was measured, or where the load needs the same cores by parts of them, or by CPU", () => {
     const figures = { requestsPerSecond: spread(1), cpuMicros: spread(1), coresBusy: spread(1.6) };
     const workers = {
       row: "JSON",
@@ -99,8 +100,18 @@ describe("judge", () => {
       two: figures,
       ratio: spread(1.5),
       cpuLimitedRatio: spread(1.9),
+      bounded: { skipped: "not root" },
     };
-    const judged = (rows: readonly (typeof workers)[], cores: number) =>
+    const bounded = (ratio: number) => ({
+      ...workers,
+      bounded: {
+        share: 0.3,
+        oneRequestsPerSecond: spread(1),
+        twoRequestsPerSecond: spread(1),
+        ratio: spread(ratio),
+      },
+    });
+    const judged = (rows: readonly Workers[], cores: number) =>
       verdict({ workers: rows, machine: { ...NOTHING.machine, cores } }, "2 workers");
     expect(judged([workers], 2)).toMatchObject({
       isMet: true,
@@ -109,6 +120,12 @@ describe("judge", () => {
     expect(judged([workers], 4).isMet).toBe(false);
     expect(judged([{ ...workers, ratio: spread(1.7) }], 4).isMet).toBe(true);
     expect(judged([workers, { ...workers, cpuLimitedRatio: spread(1.6) }], 2).isMet).toBe(false);
+    expect(judged([bounded(1.7)], 2)).toMatchObject({
+      isMet: true,
+      figure: expect.stringContaining("0.3 of a core") as string,
+    });
+    expect(judged([bounded(1.6)], 2).isMet).toBe(false);
+    expect(judged([bounded(1.9)], 4).isMet).toBe(false);
     expect(verdict({ workers: { skipped: "did not start" } }, "2 workers").isMet).toBeUndefined();
   });
 
