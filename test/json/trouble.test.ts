@@ -248,6 +248,15 @@ describe("a passing fault", () => {
   });
 });
 
+describe("a wish to be left alone", () => {
+  it("is passed on to clients up to five minutes of it", async () => {
+    larder = await startLarder({ upstream });
+    upstream.fault({ kind: "status", status: 429, retryAfter: "86400" });
+    const { status, headers } = await larder.get(DEMO);
+    expect([status, headers["retry-after"]]).toEqual([503, "300"]);
+  });
+});
+
 describe("a failure that comes late", () => {
   it("leaves the retry what is left of the time for a first byte", async () => {
     larder = await startLarder({ upstream });

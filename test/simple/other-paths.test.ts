@@ -100,6 +100,17 @@ describe("metadata beside a file", () => {
     expect((await larder.get(`${path}.metadata`)).cacheStatus).toContain("stored");
   });
 
+  it("of a file whose name another has by now are not proved by those of the other", async () => {
+    const [first] = upstream.publish({ name: "renamed", serial: 55, releases: [{ version: "1.0" }] });
+    const old = first!.releases[0]!.files[0]!;
+    const page = await fetch(`${upstream.url}/simple/renamed/`, { headers: { accept: JSON_TYPE } });
+    const elsewhere = old.path.replace(/[0-9a-f]{60}/, "0".repeat(60));
+    const text = (await page.text()).replaceAll(old.path, elsewhere).replace('"_last-serial":55', '"_last-serial":56');
+    upstream.simple("renamed", { json: Buffer.from(text), serial: 56 });
+    // No longer announced: upstream's affair, and not stored as if it were proved.
+    expect((await larder.get(`${old.path}.metadata`)).cacheStatus).toContain("detail=unannounced");
+  });
+
   it("that the index has come to announce otherwise are fetched anew", async () => {
     const [first] = upstream.publish({ name: "mended", serial: 54, releases: [{ version: "1.0" }] });
     const wheel = first!.releases[0]!.files[0]!;
@@ -345,15 +356,17 @@ describe("OPTIONS", () => {
 });
 
 describe("a body that is not what its Content-Type says", () => {
+  const CHALLENGE = "Please wait while we check your browser";
   it.each([
-    ["/simple/", JSON_TYPE, "not-json"],
-    ["/simple/", "text/html", "not-html"],
-    ["/rss/updates.xml", "text/xml", "not-xml"],
-    ["/stats/", "text/html", "not-html"],
-    ["/stats/", "application/json", "not-json"],
-  ])("%s as %s is told by its kind", async (path, contentType, cause) => {
+    ["/simple/", JSON_TYPE, "not-json", CHALLENGE],
+    ["/simple/", JSON_TYPE, "not-json", '{"message": "an error"}'],
+    ["/simple/", "text/html", "not-html", CHALLENGE],
+    ["/rss/updates.xml", "text/xml", "not-xml", CHALLENGE],
+    ["/stats/", "text/html", "not-html", CHALLENGE],
+    ["/stats/", "application/json", "not-json", CHALLENGE],
+  ])("%s as %s is told by its kind", async (path, contentType, cause, text) => {
     const server = createServer((_, response) => {
-      response.writeHead(200, { "content-type": contentType }).end("Please wait while we check your browser");
+      response.writeHead(200, { "content-type": contentType }).end(text);
     });
     await once(server.listen(0, "127.0.0.1"), "listening");
     const { port } = server.address() as AddressInfo;

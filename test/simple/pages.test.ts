@@ -140,6 +140,7 @@ describe("a project's page", () => {
   ])("redirects %s to %s, by path alone", async (path, location) => {
     const { status, headers } = await larder.get(path);
     expect([status, headers.location]).toEqual([301, location]);
+    expect([headers.vary, headers["access-control-allow-origin"]]).toEqual(["Accept, Accept-Encoding", "*"]);
   });
 
   it("reads // as /, and then names files absolutely, for relative ones would lead astray", async () => {
