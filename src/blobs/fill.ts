@@ -6,6 +6,7 @@ import { continuedBody } from "./continued-body.ts";
 import { copyFile, type Sink } from "./copy.ts";
 import { Progress } from "./progress.ts";
 import type { BlobFacts, Source, SourceAbsent, SourceStream } from "./source.ts";
+import { Users } from "./users.ts";
 
 /** A file that can be read: held on disk, or still coming. Must be closed. */
 export interface BlobReading {
@@ -85,7 +86,8 @@ export class Fill {
   #totalBytes: number | undefined;
   #handle: FileHandle | undefined;
   /** Who may still read from the handle: the readers, and the fill itself. */
-  #users = 1;
+  readonly #users = new Users(() => void this.#handle?.close());
+  readonly #leave = this.#users.enter();
   #verified = false;
   #failure: { readonly error: unknown } | undefined;
   /** From where on each reads from upstream himself, and the hash of what comes before. */
@@ -103,31 +105,25 @@ export class Fill {
    * @throws UpstreamUnavailable when upstream has no answer
    */
   async join(): Promise<Opened> {
-    this.#users += 1;
+    const leave = this.#users.enter();
     try {
       const opened = await this.#opened.promise;
-      if ("status" in opened) {
-        this.#release();
-        return opened;
-      }
-      return { kind: "opened", reading: this.#reading(opened) };
+      if (!("status" in opened)) return { kind: "opened", reading: this.#reading(opened, leave) };
+      leave();
+      return opened;
     } catch (error) {
-      this.#release();
+      leave();
       throw error;
     }
   }
 
-  #reading(facts: BlobFacts): BlobReading {
-    let isOpen = true;
+  #reading(facts: BlobFacts, close: () => void): BlobReading {
     return {
       bytes: this.#totalBytes ?? 0,
       facts,
       from: this.#through === undefined ? "fill" : "upstream",
       copy: (startAt, endAt, sink, signal) => this.#copy(startAt, endAt, sink, signal),
-      close: () => {
-        if (isOpen) this.#release();
-        isOpen = false;
-      },
+      close,
     };
   }
 
@@ -148,7 +144,7 @@ export class Fill {
       return "failed";
     } finally {
       this.#progress.tell();
-      this.#release();
+      this.#leave();
     }
   }
 
@@ -278,11 +274,6 @@ export class Fill {
     const { source, clock, signal, place } = this.#options;
     const onBroken = (startAt: number, error: UpstreamUnavailable): void => place.onBroken(startAt, error);
     return { source, clock, signal, totalBytes: this.#totalBytes, onBroken };
-  }
-
-  #release(): void {
-    this.#users -= 1;
-    if (this.#users === 0) void this.#handle?.close();
   }
 }
 

@@ -8,6 +8,7 @@ import type { BlobReading, Opened } from "./fill.ts";
 import { pause } from "./pause.ts";
 import { Progress } from "./progress.ts";
 import type { BlobFacts } from "./source.ts";
+import { Users } from "./users.ts";
 
 /** A part file that another process writes. */
 export interface GrowingPart extends BlobFacts {
@@ -79,7 +80,9 @@ export class Following {
   readonly #progress = new Progress();
   readonly #opened = Promise.withResolvers<GrowingPart>();
   #part: GrowingPart | undefined;
-  #users = 1;
+  readonly #users = new Users(() => void this.#part?.handle.close());
+  /** For who made it: what was read is no longer needed by the next leader. */
+  readonly release = this.#users.enter();
   #end: FollowEnd | undefined;
   #failure: unknown;
 
@@ -97,33 +100,23 @@ export class Following {
 
   /** @throws LeaderGone when it turns out that there is nothing to follow; UpstreamUnavailable */
   async join(): Promise<Opened> {
-    this.#users += 1;
+    const leave = this.#users.enter();
     try {
       const { bytes, contentType, lastModified, date } = await this.#opened.promise;
-      return { kind: "opened", reading: this.#reading(bytes, { contentType, lastModified, date }) };
+      return { kind: "opened", reading: this.#reading(bytes, { contentType, lastModified, date }, leave) };
     } catch (error) {
-      this.release();
+      leave();
       throw error;
     }
   }
 
-  /** For who made it: what was read is no longer needed by the next leader. */
-  release(): void {
-    this.#users -= 1;
-    if (this.#users === 0) void this.#part?.handle.close();
-  }
-
-  #reading(bytes: number, facts: BlobFacts): BlobReading {
-    let isOpen = true;
+  #reading(bytes: number, facts: BlobFacts, close: () => void): BlobReading {
     return {
       bytes,
       facts,
       from: "peer",
       copy: (startAt, endAt, sink, signal) => this.#copy(startAt, endAt, sink, signal),
-      close: () => {
-        if (isOpen) this.release();
-        isOpen = false;
-      },
+      close,
     };
   }
 

@@ -5,6 +5,7 @@ import type { BlobReading, Fill, FillOutcome, Opened } from "./fill.ts";
 import { pause } from "./pause.ts";
 import { Following, type GrowingPart, LEADER_WORDS, type Salvage } from "./following.ts";
 import { type Stage, StagedReader } from "./staged-reader.ts";
+import { Users } from "./users.ts";
 
 /** How a file was got. `followed`: another process did, and this one read along. */
 export type SharedOutcome = FillOutcome | "followed";
@@ -122,18 +123,13 @@ export class SharedFill {
   }
 
   #serve(reading: BlobReading): SharedOutcome {
-    let users = 1;
-    const close = (): void => {
-      users -= 1;
-      if (users === 0) reading.close();
-    };
+    const users = new Users(() => reading.close());
+    const leave = users.enter();
     this.#enter({
-      join: () => {
-        users += 1;
-        return Promise.resolve({ kind: "opened", reading: { ...reading, from: "peer", close } });
-      },
+      join: () =>
+        Promise.resolve({ kind: "opened", reading: { ...reading, from: "peer", close: users.enter() } }),
     });
-    close();
+    leave();
     return "followed";
   }
 

@@ -116,7 +116,13 @@ export function compose(
   const memoryBytes = Math.floor(config.memoryBytes / config.workers);
   const memory = new Memory(memoryBytes * (1 - FILES_SHARE_OF_MEMORY));
   const egress = openEgress(config);
-  const upstream = openUpstream(config, config.upstreamUrl, clock, egress, metrics, manners.index);
+  const upstream = openUpstream(config, {
+    baseUrl: config.upstreamUrl,
+    clock,
+    egress,
+    metrics,
+    manners: manners.index,
+  });
   const mirrors = watchMirrors(config, clock, egress, log);
   const cache = new Cache({
     store,
@@ -174,23 +180,21 @@ export function compose(
   );
   // A download lasts: it must not take the connections of what is small and urgent, nor wait long for one of its own.
   const filesEgress = openEgress(config);
-  const filesUpstream = openUpstream(
-    config,
-    config.filesUpstreamUrl,
+  const filesUpstream = openUpstream(config, {
+    baseUrl: config.filesUpstreamUrl,
     clock,
-    filesEgress,
+    egress: filesEgress,
     metrics,
-    manners.files,
-    MAX_FILE_WAIT_MS,
-  );
-  const besideUpstream = openUpstream(
-    config,
-    config.filesUpstreamUrl,
+    manners: manners.files,
+    wholeMs: MAX_FILE_WAIT_MS,
+  });
+  const besideUpstream = openUpstream(config, {
+    baseUrl: config.filesUpstreamUrl,
     clock,
     egress,
     metrics,
-    manners.metadata,
-  );
+    manners: manners.metadata,
+  });
   const bucket = openBucket(config, clock, onSurvived, (outcome) => metrics.uploaded(outcome));
   const files = new Files({ blobs, upstream: filesUpstream, bucket, clock, negativeMs: config.negativeMs });
   const metadata = new Metadata({

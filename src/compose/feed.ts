@@ -64,7 +64,10 @@ function tell(event: Exclude<FeedEvent, { kind: "asked" }>, log: Log): void {
       else if (event.reached === "begun") log.info({ serial: event.serial }, "the change feed begins here");
       else {
         const { reached, serial } = event;
-        log.warn({ reached, serial }, "the change feed begins anew: what was before it is by lifetimes");
+        log.warn(
+          { reached, serial },
+          "the change feed begins anew: what was stored before goes by its lifetimes",
+        );
       }
   }
 }

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { filesDirectory } from "../blobs/blobs.ts";
-import type { Clock } from "../clock.ts";
+import type { Clock, Ms } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { headProbe } from "../mirrors/head-probe.ts";
 import { createMirrors, type Mirrors, type MirrorState } from "../mirrors/mirrors.ts";
@@ -31,18 +31,21 @@ function userAgent(config: Config): string {
   return config.contact === undefined ? name : `${name} (+${config.contact})`;
 }
 
-/**
- * One upstream host: the index, or the files'.
- * @param wholeMs longest wait for an answer that is read whole, or for the head of one that is not
- */
+/** One upstream host, and the way to it. */
+export interface UpstreamHost {
+  readonly baseUrl: string;
+  readonly clock: Clock;
+  readonly egress: Egress;
+  readonly metrics: Metrics;
+  readonly manners: Manners;
+  /** Longest wait for an answer that is read whole, or for the head of one that is not, if below that of the config. */
+  readonly wholeMs?: Ms;
+}
+
+/** The index, or the files' host. */
 export function openUpstream(
   config: Config,
-  baseUrl: string,
-  clock: Clock,
-  egress: Egress,
-  metrics: Metrics,
-  manners: Manners,
-  wholeMs = config.wholeTimeoutMs,
+  { baseUrl, clock, egress, metrics, manners, wholeMs = config.wholeTimeoutMs }: UpstreamHost,
 ): Upstream {
   return createUpstream({
     baseUrl,

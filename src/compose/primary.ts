@@ -67,37 +67,28 @@ function tell(event: PoolEvent, log: Log, metrics: MetricsSum): void {
   const { id: worker, pid: workerPid, ...more } = { id: undefined, pid: undefined, ...rest };
   const told = { worker, workerPid, ...more };
   switch (kind) {
-    case "up": {
+    case "up":
       log.info(told, "a worker takes requests");
       return;
-    }
     case "lost":
       metrics.replaced("lost");
-      {
-        log.error(told, "a worker was lost, and is replaced");
-        return;
-      }
+      log.error(told, "a worker was lost, and is replaced");
+      return;
     case "drained":
       if (event.isReplaced) metrics.replaced("rolled");
-      {
-        log.info(told, "a worker has ended");
-        return;
-      }
-    case "killed": {
-      log.error(told, "a worker did not do as it was told in time, and is killed");
+      log.info(told, "a worker has ended");
       return;
-    }
-    case "rolling": {
+    case "killed":
+      log.error(told, "a worker did not start or stop in time, and is killed");
+      return;
+    case "rolling":
       log.info("workers are replaced one by one");
       return;
-    }
-    case "rolled": {
+    case "rolled":
       log.info("workers have been replaced");
       return;
-    }
-    case "roll-failed": {
+    case "roll-failed":
       log.error(told, "a new worker did not come up: the old ones go on");
       return;
-    }
   }
 }

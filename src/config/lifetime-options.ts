@@ -40,7 +40,7 @@ export const LIFETIME_OPTIONS: { readonly [K in keyof LifetimeConfig]: Option<Li
     env: "LARDER_STALE_WHILE_REVALIDATE",
     kind: duration(),
     fallback: "5m",
-    help: "how long after that the held copy goes out at once while upstream is asked behind",
+    help: "how long after that the held copy goes out at once while upstream is asked in the background",
     reason: "what PyPI's own CDN does after a change (300 s)",
   },
   staleIfErrorMs: {

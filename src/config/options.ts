@@ -125,7 +125,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_DATA",
     kind: path,
     fallback: "./data",
-    help: "directory of the embedded store; created if missing",
+    help: "directory of the embedded store, and of the files unless `LARDER_FILES_DIRECTORY` is given; created if missing",
     reason: "beside where larder is started, so that nothing has to be prepared",
   },
   filesDirectory: {
@@ -226,7 +226,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_OFFLINE",
     kind: flag,
     fallback: "0",
-    help: "never ask upstream; serve what is held, however old",
+    help: "never ask upstream; serve what is held, as old as `LARDER_STALE_IF_ERROR` allows",
     reason: "a cache needs its upstream",
   },
   ...LIFETIME_OPTIONS,
@@ -250,7 +250,7 @@ export const OPTIONS: { readonly [K in keyof Config]: Option<Config[K]> } = {
     env: "LARDER_MEMORY",
     kind: size(),
     fallback: "256MiB",
-    help: "budget of the memory tier of all workers together, which holds answers ready to send, and in a quarter of it files that are asked for again and again (up to 24 MiB of 256 each); `0` for none",
+    help: "budget of the memory tier of all workers together, which holds answers ready to send, and in a quarter of it files that are read again and again (at the default, up to 24 MiB each); `0` for none",
     reason: "holds thousands of typical documents and fits a small machine",
   },
   diskBytes: {

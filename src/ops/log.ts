@@ -20,9 +20,8 @@ export interface LogOptions {
   /** `auto` is pretty on a terminal, else JSON. */
   readonly format: "auto" | "json" | "pretty";
   /**
-   * Whether people look at it as it is written. By node:tty's `isatty`: to touch `process.stdout` (to import
-   * `node:process` does) makes a pipe non-blocking, for all who share it, and what the log is just trying again is
-   * lost at the end then.
+   * Whether people look at it as it is written. By node:tty's `isatty`: touching `process.stdout` (importing `node:process`
+   * does) makes a pipe non-blocking for all who share it, and a line that is being retried when the process ends is lost.
    */
   readonly isTerminal: boolean;
   /** Where lines go; stdout where absent. */

@@ -53,8 +53,8 @@ const SHAPE = /^(?<scheme>[^:]*):\/\/(?<authority>[^/?#]*)(?<path>[^?#]*)(?:\?(?
 /**
  * Reads a Redis URL in one of the `REDIS_URL_FORMS`. User and password are percent-decoded.
  *
- * @throws ConfigError with one fault. No part of what was given is repeated in it but a scheme that is known to be
- * none of a secret: a password with a raw `/` or `#` in it would otherwise be printed as a host or a path.
+ * @throws ConfigError with one fault. Its message repeats nothing of the input except a scheme that is known not to be
+ * secret: a password with a raw `/` or `#` in it would otherwise be printed as a host or a path.
  */
 export function parseRedisUrl(text: string): RedisTarget {
   const { scheme = "", authority = "", path = "", query } = SHAPE.exec(text)?.groups ?? {};

@@ -1,6 +1,6 @@
 import type { Ms } from "../clock.ts";
 
-/** Who has lived for so long did not die of its start: what went before is forgotten. */
+/** A worker that lived this long did not die of its start: the count begins again. */
 const STEADY_AFTER_MS: Ms = 10_000;
 const FIRST_PAUSE_MS: Ms = 250;
 const MAX_PAUSE_MS: Ms = 30_000;
@@ -9,7 +9,7 @@ const MAX_PAUSE_MS: Ms = 30_000;
 export class Backoff {
   #deaths = 0;
 
-  /** To be asked once for each death. @param livedMs how long who died had lived */
+  /** To be asked once for each death. @param livedMs how long the one that died had lived */
   pauseAfter(livedMs: Ms): Ms {
     this.#deaths = livedMs >= STEADY_AFTER_MS ? 1 : this.#deaths + 1;
     if (this.#deaths === 1) return 0;

@@ -105,7 +105,9 @@ describe("metadata beside a file", () => {
     const old = first!.releases[0]!.files[0]!;
     const page = await fetch(`${upstream.url}/simple/renamed/`, { headers: { accept: JSON_TYPE } });
     const elsewhere = old.path.replace(/[0-9a-f]{60}/, "0".repeat(60));
-    const text = (await page.text()).replaceAll(old.path, elsewhere).replace('"_last-serial":55', '"_last-serial":56');
+    const text = (await page.text())
+      .replaceAll(old.path, elsewhere)
+      .replace('"_last-serial":55', '"_last-serial":56');
     upstream.simple("renamed", { json: Buffer.from(text), serial: 56 });
     // No longer announced: upstream's affair, and not stored as if it were proved.
     expect((await larder.get(`${old.path}.metadata`)).cacheStatus).toContain("detail=unannounced");
