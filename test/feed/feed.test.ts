@@ -266,7 +266,7 @@ describe("after a restart", () => {
       upstream.journal("noise", { serial: upstream.changelog.lastSerial() + 1_000_001 });
       upstream.project("demo", { serial: upstream.changelog.lastSerial() + 1 });
     });
-    const line = await said("the change feed begins anew: what was before it is by lifetimes");
+    const line = await said("the change feed begins anew: what was stored before goes by its lifetimes");
     expect(line).toMatchObject({ reached: "too-long", serial: upstream.changelog.lastSerial() });
     await clock.untilTimer(INTERVAL_MS);
     expect((await larder.get(OTHER)).cacheStatus).toContain("fwd=stale; fwd-status=304");
@@ -283,7 +283,7 @@ describe("after a restart", () => {
     upstream.changelog.restore(15);
     clock.advance(INTERVAL_MS);
     await next(SECOND_MS);
-    const line = await said("the change feed begins anew: what was before it is by lifetimes");
+    const line = await said("the change feed begins anew: what was stored before goes by its lifetimes");
     expect(line).toMatchObject({ reached: "went-back", serial: 10 });
     await clock.untilTimer(INTERVAL_MS);
     expect(await feed()).toMatchObject({ serial: 10, followedSince: clock.now() });
