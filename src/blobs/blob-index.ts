@@ -1,14 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
-import {
-  closeDatabase,
-  type DatabaseFile,
-  type DatabaseFileOptions,
-  type Layout,
-  openDatabase,
-  reopenDatabase,
-} from "../sqlite/database-file.ts";
-import { isCorrupt } from "../sqlite/result-codes.ts";
+import { Connection } from "../sqlite/connection.ts";
+import type { Layout } from "../sqlite/database-file.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { BlobFacts } from "./source.ts";
 
@@ -83,30 +76,26 @@ const LAYOUT: Layout = {
  * turns out to be corrupt, is put aside and an empty one begun: what lies in the folder is then taken in again.
  */
 export class BlobIndex {
-  readonly #database: DatabaseFileOptions;
   readonly #clock: Clock;
-  readonly #onEmptied: () => void;
-  #open: DatabaseFile;
-  #sql: Statements;
+  readonly #connection: Connection<Statements>;
   /** Uses not yet written: a read must not cost a write. */
   readonly #uses = new Map<string, EpochMs>();
 
   /** @throws Error (from node:sqlite) when the file can be neither read nor made */
   constructor({ file, clock, onSurvived, onEmptied }: BlobIndexOptions) {
-    this.#database = {
+    this.#clock = clock;
+    this.#connection = new Connection({
       file,
       clock,
       layout: LAYOUT,
+      prepare,
+      onLeft: onEmptied,
       onPutAside: (why, aside, error) => onSurvived(`files: index put aside (${why})`, aside, error),
-    };
-    this.#clock = clock;
-    this.#onEmptied = onEmptied;
-    this.#open = openDatabase(this.#database);
-    this.#sql = prepare(this.#open.db);
+    });
   }
 
   get(name: string): KnownRow | undefined {
-    const row = this.#query(({ get }) => get.get(name));
+    const row = this.#connection.query(({ get }) => get.get(name));
     if (row === undefined) return undefined;
     const lastModified = row["last_modified"];
     return {
@@ -121,31 +110,33 @@ export class BlobIndex {
 
   put(name: string, path: string, row: IndexRow, usedAt = this.#clock.now()): void {
     const { bytes, contentType, lastModified, date } = row;
-    this.#query(({ put }) =>
+    this.#connection.query(({ put }) =>
       put.run(name, path, bytes, contentType, lastModified ?? null, date, Math.floor(usedAt)),
     );
   }
 
   /** The directories of all names. */
   directories(): string[] {
-    return this.#query(({ directories }) => directories.all()).map((row) => String(row["directory"]));
+    return this.#connection
+      .query(({ directories }) => directories.all())
+      .map((row) => String(row["directory"]));
   }
 
   /** Names of one directory. */
   namesIn(directory: string): Set<string> {
-    const rows = this.#query(({ namesIn }) => namesIn.all(`${directory}/`, `${directory}0`));
+    const rows = this.#connection.query(({ namesIn }) => namesIn.all(`${directory}/`, `${directory}0`));
     return new Set(rows.map((row) => String(row["name"])));
   }
 
   remove(name: string): void {
     this.#uses.delete(name);
-    this.#query(({ remove }) => remove.run(name));
+    this.#connection.query(({ remove }) => remove.run(name));
   }
 
   /** The same, where the row is still the one that was last used at that instant: another may have stored the file anew. */
   removeSince(name: string, usedAt: EpochMs): void {
     this.#uses.delete(name);
-    this.#query(({ removeSince }) => removeSince.run(name, usedAt));
+    this.#connection.query(({ removeSince }) => removeSince.run(name, usedAt));
   }
 
   /** Notes a use; written by `flushUses`. */
@@ -157,7 +148,7 @@ export class BlobIndex {
   flushUses(sinceMs: Ms): string[] {
     if (this.#uses.size === 0) return [];
     const rare = [...this.#uses].filter(([name, at]) => at - (this.get(name)?.usedAt ?? at) >= sinceMs);
-    this.#query(({ use }, db) => {
+    this.#connection.query(({ use }, db) => {
       db.exec("BEGIN IMMEDIATE");
       try {
         for (const [name, at] of this.#uses) use.run(at, name, at);
@@ -173,40 +164,27 @@ export class BlobIndex {
 
   /** Writes down that a file was used by somebody else. */
   usedBy(name: string, at: EpochMs): void {
-    this.#query(({ use }) => use.run(Math.floor(at), name, Math.floor(at)));
+    this.#connection.query(({ use }) => use.run(Math.floor(at), name, Math.floor(at)));
   }
 
   /** Least recently used first, as far as `flushUses` has told. */
   oldest(limit: number): { readonly name: string; readonly bytes: number; readonly usedAt: EpochMs }[] {
-    return this.#query(({ oldest }) => oldest.all(limit)).map((row) => ({
-      name: String(row["name"]),
-      bytes: Number(row["bytes"]),
-      usedAt: Number(row["used_at"]),
-    }));
+    return this.#connection
+      .query(({ oldest }) => oldest.all(limit))
+      .map((row) => ({
+        name: String(row["name"]),
+        bytes: Number(row["bytes"]),
+        usedAt: Number(row["used_at"]),
+      }));
   }
 
   tally(): Tally {
-    const row = this.#query(({ tally }) => tally.get());
+    const row = this.#connection.query(({ tally }) => tally.get());
     return { entries: Number(row?.["entries"] ?? 0), bytes: Number(row?.["bytes"] ?? 0) };
   }
 
   close(): void {
-    closeDatabase(this.#database, this.#open);
-  }
-
-  #query<T>(work: (sql: Statements, db: DatabaseSync) => T): T {
-    try {
-      return work(this.#sql, this.#open.db);
-    } catch (error) {
-      if (isCorrupt(error)) this.#replace(error);
-      throw error;
-    }
-  }
-
-  #replace(error: unknown): void {
-    this.#open = reopenDatabase(this.#database, this.#open, error);
-    this.#sql = prepare(this.#open.db);
-    this.#onEmptied();
+    this.#connection.close();
   }
 }
 

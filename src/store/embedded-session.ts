@@ -1,14 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { StoreUnavailable } from "../errors.ts";
-import {
-  closeDatabase,
-  type DatabaseFile,
-  type DatabaseFileOptions,
-  isMoved,
-  openDatabase,
-  reopenDatabase,
-} from "../sqlite/database-file.ts";
-import { isBusy, isCorrupt } from "../sqlite/result-codes.ts";
+import { Connection } from "../sqlite/connection.ts";
+import { isBusy } from "../sqlite/result-codes.ts";
 import { Checkpointer } from "./embedded-checkpoint.ts";
 import { LAYOUT } from "./embedded-schema.ts";
 import { prepareStatements, type Statements } from "./embedded-statements.ts";
@@ -25,34 +18,30 @@ export interface SessionOptions {
   readonly onSurvived: OnSurvived;
 }
 
-/** A connection, for as long as its file is good. */
-interface Connection {
-  readonly file: DatabaseFile;
+/** What is made of each connection. */
+interface Prepared {
   readonly sql: Statements;
   readonly checkpointer: Checkpointer;
 }
 
-/**
- * Queries and transactions on the database under one name, over every connection that it takes: a file that turns
- * out to be corrupt, or is not under its name any more, is left for a fresh one.
- */
+/** Queries and transactions on the store's database. */
 export class Session {
   readonly #options: SessionOptions;
-  readonly #database: DatabaseFileOptions;
-  #connection: Connection | undefined;
+  readonly #connection: Connection<Prepared>;
   #isClosed = false;
 
   /** Opens the file; throws what `openDatabase` does. */
   constructor(options: SessionOptions) {
     const { file, clock, onSurvived } = options;
     this.#options = options;
-    this.#database = {
+    this.#connection = new Connection({
       file,
       clock,
       layout: LAYOUT,
+      prepare: (db) => ({ sql: prepareStatements(db), checkpointer: new Checkpointer(file, onSurvived) }),
+      onLeft: ({ checkpointer }) => void checkpointer.close(),
       onPutAside: (why, aside, error) => onSurvived(`store: file put aside (${why})`, aside, error),
-    };
-    this.#connection = this.#connect(openDatabase(this.#database));
+    });
   }
 
   /**
@@ -60,13 +49,8 @@ export class Session {
    * @throws StoreUnavailable once it is closed; whatever SQLite throws
    */
   query<T>(work: (sql: Statements) => T): T {
-    const { sql } = this.#connected();
-    try {
-      return work(sql);
-    } catch (error) {
-      if (isCorrupt(error)) this.#replace(error);
-      throw error;
-    }
+    if (this.#isClosed) throw new StoreUnavailable(`${this.#options.file}: closed`);
+    return this.#connection.query(({ sql }) => work(sql));
   }
 
   /**
@@ -85,9 +69,7 @@ export class Session {
 
   /** As `transact`, but throws SQLITE_BUSY (see `isBusy`) instead of waiting. */
   transactNow<T>(work: (sql: Statements) => T, bodyBytes = 0): T {
-    // A microsecond's look, lest all be written to a file that nobody will open again.
-    if (this.#connection !== undefined && isMoved(this.#database, this.#connection.file))
-      this.#replace(undefined);
+    if (!this.#isClosed) this.#connection.leaveIfMoved();
     const result = this.query((sql) => {
       sql.begin();
       try {
@@ -99,25 +81,21 @@ export class Session {
         throw error;
       }
     });
-    this.#connection?.checkpointer.wrote(bodyBytes);
+    this.#connection.prepared?.checkpointer.wrote(bodyBytes);
     return result;
   }
 
   /** Moves the write-ahead log into the file, off the loop: what was given back leaves the disk only then. */
   checkpoint(): void {
-    this.#connection?.checkpointer.run();
+    if (!this.#isClosed) this.#connection.prepared?.checkpointer.run();
   }
 
   close(): Awaitable<void> {
     this.#isClosed = true;
-    const connection = this.#connection;
-    this.#connection = undefined;
-    if (connection === undefined) return;
+    const checkpointer = this.#connection.prepared?.checkpointer;
     // This connection has to be the last one: it then leaves a file without a log.
-    if (connection.checkpointer.isRunning) {
-      return connection.checkpointer.close().then(() => closeDatabase(this.#database, connection.file));
-    }
-    closeDatabase(this.#database, connection.file);
+    if (checkpointer?.isRunning === true) return checkpointer.close().then(() => this.#connection.close());
+    this.#connection.close();
   }
 
   async #transactLater<T>(work: (sql: Statements) => T, bodyBytes: number): Promise<T> {
@@ -132,25 +110,5 @@ export class Session {
         }
       }
     }
-  }
-
-  #connected(): Connection {
-    if (this.#isClosed) throw new StoreUnavailable(`${this.#options.file}: closed`);
-    this.#connection ??= this.#connect(openDatabase(this.#database));
-    return this.#connection;
-  }
-
-  #connect(file: DatabaseFile): Connection {
-    const { onSurvived } = this.#options;
-    const checkpointer = new Checkpointer(this.#options.file, onSurvived);
-    return { file, sql: prepareStatements(file.db), checkpointer };
-  }
-
-  #replace(error: unknown): void {
-    if (this.#connection === undefined) return;
-    const { file, checkpointer } = this.#connection;
-    this.#connection = undefined; // so that the next call tries again if this fails
-    void checkpointer.close();
-    this.#connection = this.#connect(reopenDatabase(this.#database, file, error));
   }
 }
