@@ -1,12 +1,14 @@
 import type { FileHandle } from "node:fs/promises";
-import { type Clock, type Ms, within } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import { type Blake2b256, createBlake2b256, resumeBlake2b256 } from "./blake2b.ts";
 import { continuedBody } from "./continued-body.ts";
 import { copyFile, type Sink } from "./copy.ts";
+import { copyThrough } from "./copy-through.ts";
 import { Progress } from "./progress.ts";
 import type { BlobFacts, Source, SourceAbsent, SourceStream } from "./source.ts";
 import { Users } from "./users.ts";
+import { wrongBytes } from "./wrong-bytes.ts";
 
 /** A file that can be read: held on disk, or still coming. Must be closed. */
 export interface BlobReading {
@@ -38,7 +40,7 @@ export type FillOutcome = "stored" | "not-stored" | "passed-through" | "absent" 
 
 /** What a fill needs of the store that it is for. */
 export interface FillPlace {
-  /** Whether there is, or can be made, room for so many bytes; undefined where it is not known how many. */
+  /** Whether room can be made for so many bytes as they come; undefined where it is not known how many. */
   admit(bytes: number | undefined): boolean;
   /** A new file for the bytes, open for reading and writing. @param bytes undefined where it is not known how many */
   create(facts: BlobFacts, bytes: number | undefined): Promise<FileHandle>;
@@ -62,9 +64,6 @@ export interface FillOptions {
   /** Ends the fill, with its reason as the error. */
   readonly signal: AbortSignal;
 }
-
-// A client that takes nothing for so long of what is passed through to it goes on later, by Range.
-const LONGEST_HOLD_UP_MS: Ms = 10_000;
 
 /** The disk failed, not upstream. */
 class Unwritable extends Error {
@@ -202,7 +201,7 @@ export class Fill {
 
   #prove(hash: Blake2b256, bytes: number): void {
     if (this.writtenBytes !== bytes) throw wrongBytes(`${this.writtenBytes} of ${bytes} bytes came`);
-    if (hash.digest() !== this.#options.blake2b256) throw wrongBytes("the file's BLAKE2b-256 is another");
+    if (hash.digest() !== this.#options.blake2b256) throw wrongBytes();
   }
 
   /** Nothing is stored: what is written so far can be read until its readers are past it. */
@@ -243,31 +242,20 @@ export class Fill {
     }
   }
 
-  /** Bytes from upstream, for one reader alone; proved at the end where he has read all that came before. */
+  /** Proved at the end where the reader has read all that came before. */
   async #copyThrough(startAt: number, endAt: number, sink: Sink, signal: AbortSignal): Promise<void> {
-    const { source, blake2b256, clock } = this.#options;
-    const total = this.#totalBytes ?? 0;
+    const { blake2b256 } = this.#options;
+    const totalBytes = this.#totalBytes ?? 0;
     const through = this.#through;
     const hash =
-      through?.from === startAt && endAt === total ? await resumeBlake2b256(through.hash) : undefined;
-    for (let at = startAt; at < endAt;) {
-      let taken: Promise<void> | undefined;
-      for await (const chunk of continuedBody(undefined, at, { ...this.#continuation(), source, signal })) {
-        const piece = chunk.subarray(0, endAt - at);
-        at += piece.length;
-        hash?.update(piece);
-        if (at === endAt && hash !== undefined && hash.digest() !== blake2b256) {
-          throw wrongBytes("the file's BLAKE2b-256 is another");
-        }
-        taken = sink(piece);
-        const isTaken = await within(clock, LONGEST_HOLD_UP_MS, taken.then(isDone));
-        // One that takes its time shall not keep others from upstream meanwhile.
-        if (isTaken === undefined || at === endAt) break;
-        taken = undefined;
-      }
-      if (taken === undefined) throw wrongBytes(`${at} of ${endAt} bytes came`);
-      await taken;
-    }
+      through?.from === startAt && endAt === totalBytes ? await resumeBlake2b256(through.hash) : undefined;
+    await copyThrough(startAt, endAt, sink, {
+      ...this.#continuation(),
+      totalBytes,
+      hash,
+      blake2b256,
+      signal,
+    });
   }
 
   #continuation() {
@@ -277,19 +265,11 @@ export class Fill {
   }
 }
 
-function wrongBytes(message: string): UpstreamUnavailable {
-  return new UpstreamUnavailable("wrong-bytes", message);
-}
-
 async function writeWhole(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done);
     done += bytesWritten;
   }
-}
-
-function isDone(): true {
-  return true;
 }
 
 function nothing(): void {

@@ -9,6 +9,7 @@ import { pause } from "./pause.ts";
 import { Progress } from "./progress.ts";
 import type { BlobFacts } from "./source.ts";
 import { Users } from "./users.ts";
+import { wrongBytes } from "./wrong-bytes.ts";
 
 /** A part file that another process writes. */
 export interface GrowingPart extends BlobFacts {
@@ -232,8 +233,4 @@ async function prefixOf({ handle, writtenBytes }: Salvage): Promise<Prefix> {
 /** The digest of what has been hashed, with the hash left as it is. */
 async function soFar(hash: Blake2b256): Promise<string> {
   return (await resumeBlake2b256(hash.save())).digest();
-}
-
-function wrongBytes(): UpstreamUnavailable {
-  return new UpstreamUnavailable("wrong-bytes", "the file's BLAKE2b-256 is another");
 }

@@ -64,7 +64,7 @@ export class HotFiles {
   readonly #files = new Map<string, Held>();
   readonly #small: Shelf;
   readonly #large: Shelf;
-  /** Paths, oldest first. */
+  /** Paths. */
   readonly #readOnce = new BoundedMap<string, true>(MOST_READ_ONCE);
   /** One at a time: what is being read is not counted yet. */
   #isReadingLarge = false;

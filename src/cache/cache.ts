@@ -190,7 +190,8 @@ export class Cache {
   }
 
   #forget(group: string, at: EpochMs): void {
-    const isOfGroup = (key: string): boolean => key.startsWith(keyOf({ group, name: "" }));
+    const start = keyOf({ group, name: "" });
+    const isOfGroup = (key: string): boolean => key.startsWith(start);
     this.#tiers.forget(group, at);
     this.#flights.abandon(isOfGroup);
     this.#askedInVain.forgetAll(isOfGroup);

@@ -1,13 +1,13 @@
 import type { BlobKey, BlobReading, Blobs, HotFile, Opened, Source } from "../blobs/blobs.ts";
-import { BoundedMap } from "../bounded-map.ts";
 import type { CacheStatus } from "../cache/cache-status.ts";
-import type { Clock, EpochMs, Ms } from "../clock.ts";
+import type { Clock, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import { encodeFilePath, type HashPath } from "../pypi/file-path.ts";
 import type { Bucket } from "../s3/bucket.ts";
 import { bucketFirst } from "../s3/bucket-first.ts";
 import type { Uploads } from "../s3/uploads.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { Absences } from "./absences.ts";
 
 export type { HotFile } from "../blobs/blobs.ts";
 
@@ -55,9 +55,6 @@ export interface FilesOptions {
 /** RFC 9111 §5.2.2.1: what the files host says of every file, some 11 years. */
 export const FILE_MAX_AGE_SECONDS = 365_000_000;
 
-// Names that do not exist cost memory only: as many as a lively attacker may have.
-const MOST_NEGATIVES = 10_000;
-
 /** Strong, and the same wherever the file comes from: its path has the hash of its bytes. */
 export function fileEtag({ blake2b256 }: HashPath): string {
   return `"${blake2b256}"`;
@@ -66,11 +63,11 @@ export function fileEtag({ blake2b256 }: HashPath): string {
 /** The distributions of PyPI's files host: what is held is never asked about again (facts/pypi.md §3). */
 export class Files {
   readonly #options: FilesOptions;
-  /** Path -> until when it is known not to exist; oldest first. */
-  readonly #absent = new BoundedMap<string, EpochMs>(MOST_NEGATIVES);
+  readonly #absences: Absences;
 
   constructor(options: FilesOptions) {
     this.#options = options;
+    this.#absences = new Absences(options.clock, options.negativeMs);
   }
 
   /** A file of which memory has something; undefined says nothing. */
@@ -108,7 +105,7 @@ export class Files {
     }
     const answer = await this.#options.upstream.stream(encodeFilePath(path), { method: "HEAD" });
     if (answer.kind === "absent") {
-      this.#noteAbsent(encodeFilePath(path));
+      this.#absences.note(encodeFilePath(path));
       return { kind: "absent", status: forward(answer.status, NOT_STORED) };
     }
     answer.body.destroy();
@@ -120,7 +117,7 @@ export class Files {
 
   /** What needs no new request upstream; undefined for a miss. */
   async #held(path: HashPath): Promise<FoundFile | undefined> {
-    const { blobs, clock } = this.#options;
+    const { blobs } = this.#options;
     const key = keyOf(path);
     const fill = blobs.filling(key);
     if (fill !== undefined) return found(await fill.join(), true);
@@ -128,7 +125,7 @@ export class Files {
     if (reading !== undefined) {
       return { kind: "file", head: headOf(reading), reading, status: FILE_HIT };
     }
-    const leftMs = (this.#absent.get(key.path) ?? 0) - clock.now();
+    const leftMs = this.#absences.leftMs(key.path);
     return leftMs > 0 ? { kind: "absent", status: { kind: "hit", ttlMs: leftMs } } : undefined;
   }
 
@@ -149,13 +146,8 @@ export class Files {
     const tiers = bucket === undefined ? source : bucketFirst(key, source, bucket.bucket, bucket.uploads);
     const { fill, collapsed } = blobs.fill(key, tiers);
     const opened = await fill.join();
-    if (opened.kind === "absent" && !collapsed) this.#noteAbsent(key.path);
+    if (opened.kind === "absent" && !collapsed) this.#absences.note(key.path);
     return found(opened, collapsed);
-  }
-
-  #noteAbsent(path: string): void {
-    const { clock, negativeMs } = this.#options;
-    this.#absent.set(path, clock.now() + negativeMs);
   }
 }
 

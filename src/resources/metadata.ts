@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
-import { BoundedMap } from "../bounded-map.ts";
 import type { Cache, Resource } from "../cache/cache.ts";
 import type { CacheStatus } from "../cache/cache-status.ts";
 import { Collapse } from "../cache/collapse.ts";
 import type { Loaded } from "../cache/settle.ts";
-import type { Clock, EpochMs, Ms } from "../clock.ts";
+import type { Clock, Ms } from "../clock.ts";
 import { Unannounced, UpstreamUnavailable } from "../errors.ts";
 import { projectOfDistribution } from "../pypi/distribution-names.ts";
 import { findFile } from "../pypi/file-entries.ts";
@@ -13,6 +12,7 @@ import type { Entry } from "../store/store.ts";
 import type { AbsentAnswer, DocumentAnswer } from "../upstream/answer.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { Absences } from "./absences.ts";
 import type { Documents } from "./documents.ts";
 import { encode } from "./encode.ts";
 import { readDocument } from "./read-document.ts";
@@ -43,7 +43,6 @@ export type PassedThrough =
     };
 
 const UNANNOUNCED = "unannounced";
-const MOST_NEGATIVES = 10_000;
 
 /**
  * What is kept beside a distribution, core metadata first (PEP 658): small and hot, so it lives with the documents. The
@@ -52,14 +51,13 @@ const MOST_NEGATIVES = 10_000;
  */
 export class Metadata {
   readonly #options: MetadataOptions;
-
   readonly #passing: Collapse<DocumentAnswer | AbsentAnswer>;
-  /** Path -> until when it is absent. */
-  readonly #absent = new BoundedMap<string, EpochMs>(MOST_NEGATIVES);
+  readonly #absences: Absences;
 
   constructor(options: MetadataOptions) {
     this.#options = options;
     this.#passing = new Collapse(options.clock);
+    this.#absences = new Absences(options.clock, options.negativeMs);
   }
 
   /** The metadata of one distribution. `load` rejects with Unannounced where the index does not know their hash. */
@@ -77,22 +75,18 @@ export class Metadata {
    * @throws UpstreamUnavailable
    */
   async passThrough(path: HashPath): Promise<PassedThrough> {
-    const { clock, negativeMs, maxDocumentBytes } = this.#options;
     const key = encodeFilePath(path);
-    const leftMs = (this.#absent.get(key) ?? 0) - clock.now();
-    // More than that is left where the clock was set back.
-    if (leftMs > 0 && leftMs <= negativeMs) {
-      return { kind: "absent", status: { kind: "hit", ttlMs: leftMs, detail: UNANNOUNCED } };
-    }
+    const leftMs = this.#absences.leftMs(key);
+    if (leftMs > 0) return { kind: "absent", status: { kind: "hit", ttlMs: leftMs, detail: UNANNOUNCED } };
     const { result, collapsed } = this.#passing.join(key, () => this.#forward(path));
     const answer = await result;
     const forwarded = { kind: "forward", fwd: "miss", stored: false, collapsed } as const;
     const status = { ...forwarded, ttlMs: undefined, detail: UNANNOUNCED };
     if (answer.kind === "absent") {
-      this.#absent.set(key, clock.now() + negativeMs);
+      this.#absences.note(key);
       return { kind: "absent", status: { ...status, fwdStatus: answer.status } };
     }
-    const body = await decodeBody(answer.body, answer.coding, maxDocumentBytes);
+    const body = await decodeBody(answer.body, answer.coding, this.#options.maxDocumentBytes);
     return { kind: "found", answer, body, status: { ...status, fwdStatus: 200 } };
   }
 

@@ -70,7 +70,7 @@ export function createServer(options: ServerOptions): LarderServer {
       "417 Expectation Failed: there is nothing to expect of a read\n",
     );
   });
-  http.on("connect", refuseTunnel);
+  http.on("connect", (_, socket) => refuseTunnel(socket, options));
   const connections = lookAtConnections(http, options, state);
   return {
     http,
@@ -224,8 +224,8 @@ function refuseGarbage(error: Error & { code?: string }, socket: Duplex): void {
   else endWith(socket, status, reason);
 }
 
-function refuseTunnel(_: IncomingMessage, socket: Duplex): void {
-  endWith(socket, "405 Method Not Allowed", "larder is no forward proxy", ["Allow: GET, HEAD, OPTIONS"]);
+function refuseTunnel(socket: Duplex, { methods }: ServerOptions): void {
+  endWith(socket, "405 Method Not Allowed", "larder is no forward proxy", [`Allow: ${methods.join(", ")}`]);
 }
 
 /** Closes a connection with a word, where that cannot be taken for a part of another answer. */

@@ -112,25 +112,28 @@ describe("the metrics", () => {
     expect(asked).toBe(2);
   });
 
-  it("leave the store's size out while the store cannot tell it, say so, and have it again afterwards", async () => {
-    const survived: unknown[][] = [];
-    const down = new Error("store is down");
-    let isDown = false;
-    const store = (): { entries: number; bytes: number } => {
-      if (isDown) throw down;
-      return { entries: 3, bytes: 30 };
-    };
-    const metrics = createMetrics({ ...QUIET, store }, (...args) => survived.push(args));
-    expect((await scrape(metrics)).get("larder_store_bytes")).toBe(30);
-    isDown = true;
-    const samples = await scrape(metrics);
-    expect(samples.has("larder_store_bytes")).toBe(false);
-    expect(samples.has("larder_store_entries")).toBe(false);
-    expect(samples.get("larder_store_up")).toBe(1);
-    expect(survived).toEqual([["metrics", "store size", down]]);
-    isDown = false;
-    expect((await scrape(metrics)).get("larder_store_entries")).toBe(3);
-  });
+  it.each(["store", "files"] as const)(
+    "leave the size of the %s out while nobody can tell it, say so, and have it again afterwards",
+    async (of) => {
+      const survived: unknown[][] = [];
+      const down = new Error("it is down");
+      let isDown = false;
+      const source = () => {
+        if (isDown) throw down;
+        return { entries: 3, bytes: 30, filling: 0 };
+      };
+      const metrics = createMetrics({ ...QUIET, [of]: source }, (...args) => survived.push(args));
+      expect((await scrape(metrics)).get(`larder_${of}_bytes`)).toBe(30);
+      isDown = true;
+      const samples = await scrape(metrics);
+      expect(samples.has(`larder_${of}_bytes`)).toBe(false);
+      expect(samples.has(`larder_${of}_entries`)).toBe(false);
+      expect(samples.get("larder_store_up")).toBe(1);
+      expect(survived).toEqual([["metrics", `${of} size`, down]]);
+      isDown = false;
+      expect((await scrape(metrics)).get(`larder_${of}_entries`)).toBe(3);
+    },
+  );
 
   it("have those of the process among them, all with larder's prefix", async () => {
     const samples = await scrape(create());
