@@ -185,8 +185,9 @@ describe("a row and its bytes", () => {
     await upstream.down();
     const second = await start();
     expect(second.survived).toContain("files: index put aside (corrupt)");
-    for (const { path, whole } of files) expect(await download(second.url, path).done).toEqual(whole);
+    // Before anybody asks for them.
     await expect.poll(() => second.blobs.size().entries).toBe(4);
+    for (const { path, whole } of files) expect(await download(second.url, path).done).toEqual(whole);
   });
 
   it("that nobody has told anything of are swept, once they are old", async () => {
