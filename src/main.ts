@@ -4,7 +4,7 @@ import { composePrimary } from "./compose/primary.ts";
 import { work } from "./compose/worker.ts";
 import { readConfig } from "./config/config.ts";
 import { AlreadyTold, ConfigError } from "./errors.ts";
-import { takeSeat } from "./workers/seat.ts";
+import { linkToPrimary } from "./workers/primary-link.ts";
 
 /**
  * Runs a larder until it is told to stop: all of it, the primary of several workers, or one of these. The only place
@@ -12,9 +12,9 @@ import { takeSeat } from "./workers/seat.ts";
  */
 async function main(): Promise<void> {
   const config = readConfig(process.env);
-  const seat = takeSeat(systemClock);
-  const isPrimary = seat === undefined && config.workers > 1;
-  const larder = isPrimary ? composePrimary(config) : compose(config, systemClock, undefined, seat);
+  const primary = linkToPrimary(systemClock);
+  const isPrimary = primary === undefined && config.workers > 1;
+  const larder = isPrimary ? composePrimary(config) : compose(config, systemClock, undefined, primary);
 
   let stopping: Promise<void> | undefined;
   const stop = (lingers: boolean): void => {
@@ -35,8 +35,8 @@ async function main(): Promise<void> {
   }
   process.on("SIGHUP", () => larder.roll());
 
-  if (seat === undefined) await larder.listen();
-  else await work(seat, () => larder.listen(), stop);
+  if (primary === undefined) await larder.listen();
+  else await work(primary, () => larder.listen(), stop);
 }
 
 function fail(error: unknown): never {

@@ -13,9 +13,9 @@ import { Documents, groupsOf } from "../resources/documents.ts";
 import { Files } from "../resources/files.ts";
 import { Metadata } from "../resources/metadata.ts";
 import { Representations } from "../resources/representations.ts";
-import { serveBeside } from "../routes/beside.ts";
+import { serveMetadata } from "../routes/metadata.ts";
 import { createApp, sendFault } from "../routes/app.ts";
-import { refusalOf } from "../routes/elsewhere.ts";
+import { refusalOf } from "../routes/not-served.ts";
 import type { Readiness } from "../routes/ops.ts";
 import { redirectLegacy } from "../routes/legacy-files.ts";
 import { type PublicBaseOptions, publicPrefix } from "../routes/public-base.ts";
@@ -26,12 +26,12 @@ import { Shortcuts } from "../routes/shortcuts.ts";
 import type { GuardedStore } from "../store/guarded.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { Upstream } from "../upstream/upstream.ts";
-import type { Seat } from "../workers/seat.ts";
+import type { PrimaryLink } from "../workers/primary-link.ts";
 import { feedGauges, feedReadiness, openFeed } from "./feed.ts";
 import { drain, every, listen } from "./lifecycle.ts";
 import { observe, toldOf } from "./observe.ts";
 import { filesTarget, handOverOf, openEgress, openUpstream, watchMirrors } from "./outward.ts";
-import { mannersOf, openFleet } from "./fleet.ts";
+import { limitersOf, openFleet } from "./fleet.ts";
 import { filesBudget, openBucket, openIn, openStore } from "./stores.ts";
 import { handOver, sumOfWorkers } from "./worker-metrics.ts";
 import { workersUp } from "./worker.ts";
@@ -71,13 +71,13 @@ const UPLOADS_PATIENCE_MS = 2_000;
 
 /**
  * Builds everything, in the order in which it depends on one another; `close` takes it apart in reverse.
- * @param seat where this is one of several workers
+ * @param primary where this is one of several workers
  */
 export function compose(
   config: Config,
   clock: Clock = systemClock,
   logTo?: Parameters<typeof createLog>[0]["to"],
-  seat?: Seat,
+  primary?: PrimaryLink,
 ): Larder {
   const isTerminal = isatty(1);
   const log = createLog({
@@ -85,10 +85,10 @@ export function compose(
     format: config.logFormat,
     isTerminal,
     ...(logTo && { to: logTo }),
-    ...(seat && { isShared: true, worker: seat.id }),
+    ...(primary && { isShared: true, worker: primary.id }),
   });
   // The primary has said it for all.
-  if (seat === undefined) log.info({ config: describeConfig(config) }, "starting");
+  if (primary === undefined) log.info({ config: describeConfig(config) }, "starting");
 
   // Metrics read their sources when somebody asks, when all of them are there.
   const metrics: Metrics = createMetrics(
@@ -111,8 +111,8 @@ export function compose(
   };
 
   const { store, connected } = openStore(config, clock, log, onSurvived);
-  const fleet = openFleet(config, seat, clock, onSurvived);
-  const manners = mannersOf(fleet, config);
+  const fleet = openFleet(config, primary, clock, onSurvived);
+  const limiters = limitersOf(fleet, config);
   const memoryBytes = Math.floor(config.memoryBytes / config.workers);
   const memory = new Memory(memoryBytes * (1 - FILES_SHARE_OF_MEMORY));
   const egress = openEgress(config);
@@ -121,7 +121,7 @@ export function compose(
     clock,
     egress,
     metrics,
-    manners: manners.index,
+    limiter: limiters.index,
   });
   const mirrors = watchMirrors(config, clock, egress, log);
   const cache = new Cache({
@@ -185,7 +185,7 @@ export function compose(
     clock,
     egress: filesEgress,
     metrics,
-    manners: manners.files,
+    limiter: limiters.files,
     wholeMs: MAX_FILE_WAIT_MS,
   });
   const besideUpstream = openUpstream(config, {
@@ -193,7 +193,7 @@ export function compose(
     clock,
     egress,
     metrics,
-    manners: manners.metadata,
+    limiter: limiters.metadata,
   });
   const bucket = openBucket(config, clock, onSurvived, (outcome) => metrics.uploaded(outcome));
   const files = new Files({ blobs, upstream: filesUpstream, bucket, clock, negativeMs: config.negativeMs });
@@ -211,11 +211,11 @@ export function compose(
     publicUrl: config.publicUrl,
     isTrustedPeer: (address) => config.trustedProxies.trusts(address),
   };
-  const pointing = { filesTarget: filesTarget(config, mirrors), publicBase };
-  const serving = { cache, documents, representations, clock, ...pointing };
+  const basesOptions = { filesTarget: filesTarget(config, mirrors), publicBase };
+  const serving = { cache, documents, representations, clock, ...basesOptions };
   const onFault = (error: unknown): void => log.error({ err: error }, "a fault of larder's own");
   const shortcuts = new Shortcuts({
-    ...pointing,
+    ...basesOptions,
     onError: (exchange, error) => void sendFault(exchange, error, { onFault }),
   });
   const mayPurge = config.purgers.description !== "none";
@@ -224,17 +224,17 @@ export function compose(
     log.warn({ project }, "purged");
   };
   let draining = false;
-  const workers = seat && workersUp(seat, config.workers);
+  const workers = primary && workersUp(primary, config.workers);
   const renderMetrics =
-    seat === undefined
+    primary === undefined
       ? async () => ({ contentType: metrics.contentType, text: await metrics.render() })
-      : sumOfWorkers(seat, metrics);
+      : sumOfWorkers(primary, metrics);
   const app = createApp({
     ...serving,
     shortcuts,
     files,
     ...(filesFront && { handOver: filesFront }),
-    beside: (exchange, path) => serveBeside(exchange, path, { ...serving, metadata }),
+    beside: (exchange, path) => serveMetadata(exchange, path, { ...serving, metadata }),
     legacy: (exchange, path) => redirectLegacy(exchange, path, serving),
     onBroken: (path, error) => {
       metrics.survived("file-broken");
@@ -257,7 +257,7 @@ export function compose(
   const server = createServer({
     fetch: app.fetch,
     shortcuts,
-    repeats: new Repeats({ ...pointing, ...publicBase }),
+    repeats: new Repeats({ ...basesOptions, ...publicBase }),
     prefix: publicPrefix(config.publicUrl),
     methods: mayPurge ? [...SAFE_METHODS, "PURGE"] : SAFE_METHODS,
     refusalOf: (path) => refusalOf(path, config.upstreamUrl),
@@ -274,7 +274,7 @@ export function compose(
       await within(clock, CONNECT_PATIENCE_MS, connected);
       const port = await listen(server, config);
       feed?.start();
-      if (seat === undefined)
+      if (primary === undefined)
         log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`);
       return port;
     },
@@ -285,7 +285,7 @@ export function compose(
       await drain(server, clock, config.shutdownMs, lingers);
       const unfollowed = feed?.close();
       // While what they are read from is still there.
-      if (seat !== undefined) await handOver(seat, metrics);
+      if (primary !== undefined) await handOver(primary, metrics);
       await mirrors?.close();
       await bucket?.uploads.close(UPLOADS_PATIENCE_MS);
       // Breaks what it asks upstream for: a fill that waits for an answer would wait for longer than there is time.
@@ -298,12 +298,12 @@ export function compose(
       await cache.touchStore();
       await fleet.close();
       await store.close();
-      if (seat === undefined) log.info("stopped");
+      if (primary === undefined) log.info("stopped");
       await log.written();
     },
     roll: () => {
       // A terminal that goes tells all of its processes; a worker is replaced by the primary.
-      if (seat === undefined) log.info("SIGHUP: this larder has no workers to replace, and goes on");
+      if (primary === undefined) log.info("SIGHUP: this larder has no workers to replace, and goes on");
     },
   };
 }

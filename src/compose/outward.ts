@@ -5,11 +5,11 @@ import type { Clock, Ms } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { headProbe } from "../mirrors/head-probe.ts";
 import { createMirrors, type Mirrors, type MirrorState } from "../mirrors/mirrors.ts";
-import type { Manners } from "../fleet/manners.ts";
+import type { Limiter } from "../fleet/limiter.ts";
 import type { Log } from "../ops/log.ts";
 import type { Metrics } from "../ops/metrics.ts";
 import type { HandOver } from "../routes/hand-over.ts";
-import type { FilesTarget } from "../routes/pointing.ts";
+import type { FilesTarget } from "../routes/url-bases.ts";
 import { createEgress, type Egress } from "../upstream/dispatcher.ts";
 import { createUpstream, type Upstream } from "../upstream/upstream.ts";
 
@@ -37,7 +37,7 @@ export interface UpstreamHost {
   readonly clock: Clock;
   readonly egress: Egress;
   readonly metrics: Metrics;
-  readonly manners: Manners;
+  readonly limiter: Limiter;
   /** Longest wait for an answer that is read whole, or for the head of one that is not, if below that of the config. */
   readonly wholeMs?: Ms;
 }
@@ -45,14 +45,14 @@ export interface UpstreamHost {
 /** The index, or the files' host. */
 export function openUpstream(
   config: Config,
-  { baseUrl, clock, egress, metrics, manners, wholeMs = config.wholeTimeoutMs }: UpstreamHost,
+  { baseUrl, clock, egress, metrics, limiter, wholeMs = config.wholeTimeoutMs }: UpstreamHost,
 ): Upstream {
   return createUpstream({
     baseUrl,
     egress,
     userAgent: userAgent(config),
     clock,
-    manners,
+    limiter,
     timeouts: {
       firstByteMs: config.firstByteTimeoutMs,
       betweenBytesMs: config.betweenBytesTimeoutMs,

@@ -2,7 +2,7 @@ import type { Ms } from "../clock.ts";
 import type { Metrics } from "../ops/metrics.ts";
 import type { MetricsSnapshot, MetricsSum } from "../ops/metrics-sum.ts";
 import { op } from "../workers/channel.ts";
-import type { Seat } from "../workers/seat.ts";
+import type { PrimaryLink } from "../workers/primary-link.ts";
 import type { Switchboard } from "../workers/switchboard.ts";
 
 /** Prometheus' text and its content type. */
@@ -41,7 +41,7 @@ export function answerMetrics(switchboard: Switchboard, sum: MetricsSum): void {
 }
 
 /** In a worker: tells the primary what it asks, and asks it for the sum. */
-export function sumOfWorkers({ desk, line }: Seat, metrics: Metrics): () => Promise<Rendered> {
+export function sumOfWorkers({ desk, line }: PrimaryLink, metrics: Metrics): () => Promise<Rendered> {
   desk.answer(SNAPSHOT, () => metrics.snapshot());
   return async () => ({
     contentType: metrics.contentType,
@@ -50,6 +50,6 @@ export function sumOfWorkers({ desk, line }: Seat, metrics: Metrics): () => Prom
 }
 
 /** In a worker that ends: hands its counters over. */
-export async function handOver({ line }: Seat, metrics: Metrics): Promise<void> {
+export async function handOver({ line }: PrimaryLink, metrics: Metrics): Promise<void> {
   line.tell(FAREWELL, await metrics.snapshot());
 }

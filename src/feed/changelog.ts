@@ -57,7 +57,7 @@ const MAX_ROWS = 250_000;
 /** What is read in one turn of the event loop: a few ms. */
 const SLICE_ROWS = 1_000;
 
-/** Asks through `upstream`: with its manners, time-outs and one retry. */
+/** Asks through `upstream`: behind its limiter, with its time-outs and one retry. */
 export function createChangelog(upstream: Pick<Upstream, "post">): Changelog {
   async function call<T>(
     body: string,

@@ -1,5 +1,5 @@
 import type { Leases } from "./leases.ts";
-import type { Manners } from "./manners.ts";
+import type { Limiter } from "./limiter.ts";
 import type { News } from "./news.ts";
 
 /** The upstreams that are treated each for itself: a download must not wait for documents, nor they for it. */
@@ -11,6 +11,6 @@ export interface Fleet {
   readonly isShared: boolean;
   readonly leases: Leases;
   readonly news: News;
-  manners(upstream: UpstreamName): Manners;
+  limiter(upstream: UpstreamName): Limiter;
   close(): Promise<void>;
 }

@@ -1,10 +1,10 @@
 import type { Clock, EpochMs } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
 import type { Switchboard } from "../workers/switchboard.ts";
-import { mannersTables } from "./alone.ts";
+import { limiterTables } from "./alone.ts";
 import { LeaseTable } from "./lease-table.ts";
 import type { Lease } from "./leases.ts";
-import { type MannersLimits, type Pass, PLACE_MS } from "./manners.ts";
+import { type Limits, type Pass, PLACE_MS } from "./limiter.ts";
 import { ACQUIRE, ENDED, ENTER, type Entered, LEAVE, RELEASE, RENEW, REST, STAY } from "./worker-ops.ts";
 
 /** What one worker holds: freed when it ends, however that was. */
@@ -13,15 +13,15 @@ interface Holdings {
   readonly passes: Map<number, { readonly pass: Pass; seenAt: EpochMs }>;
 }
 
-/** The primary's part of a fleet of workers: it keeps their leases and their manners. News it only passes on. */
+/** The primary's part of a fleet of workers: it keeps their leases and their limiters. News it only passes on. */
 export function answerFleet(
   switchboard: Pick<Switchboard, "desk" | "onGone">,
-  limits: MannersLimits,
+  limits: Limits,
   clock: Clock,
 ): void {
   const { desk } = switchboard;
   const table = new LeaseTable(clock);
-  const manners = mannersTables(limits, clock);
+  const tables = limiterTables(limits, clock);
   const holdings = new Map<number, Holdings>();
   let passes = 0;
 
@@ -70,16 +70,16 @@ export function answerFleet(
   });
   desk.answer(ENTER, async ({ upstream, patienceMs }, worker): Promise<Entered> => {
     try {
-      const pass = await manners[upstream].manners(String(worker)).enter(patienceMs);
+      const pass = await tables[upstream].limiter(String(worker)).enter(patienceMs);
       passes += 1;
       of(worker).passes.set(passes, { pass, seenAt: clock.now() });
       watch();
-      return { state: manners[upstream].state(), pass: passes };
+      return { state: tables[upstream].state(), pass: passes };
     } catch (error) {
       if (!(error instanceof UpstreamUnavailable)) throw error;
       const { failure, message, retryAfterMs } = error;
       const refused = { failure, message, ...(retryAfterMs !== undefined && { retryAfterMs }) };
-      return { state: manners[upstream].state(), refused };
+      return { state: tables[upstream].state(), refused };
     }
   });
   desk.hear(LEAVE, ({ pass, end }, worker) => {
@@ -87,7 +87,7 @@ export function answerFleet(
     held.get(pass)?.pass.end(end);
     held.delete(pass);
   });
-  desk.hear(REST, ({ upstream, retryAfterMs }) => manners[upstream].rest(retryAfterMs));
+  desk.hear(REST, ({ upstream, retryAfterMs }) => tables[upstream].rest(retryAfterMs));
   desk.hear(STAY, ({ passes: staying }, worker) => {
     for (const pass of staying) {
       const held = of(worker).passes.get(pass);
@@ -96,7 +96,7 @@ export function answerFleet(
   });
   switchboard.onGone((worker) => {
     table.drop(String(worker));
-    for (const each of Object.values(manners)) each.drop(String(worker));
+    for (const each of Object.values(tables)) each.drop(String(worker));
     holdings.delete(worker);
   });
 }

@@ -1,26 +1,26 @@
 import type { Fleet } from "./fleet.ts";
-import type { MannersLimits } from "./manners.ts";
+import type { Limits } from "./limiter.ts";
 import type { NewsItem } from "./news.ts";
 import { redisLeases } from "./redis-leases.ts";
 import { RedisLink, type RedisLinkOptions } from "./redis-link.ts";
-import { RedisManners } from "./redis-manners.ts";
+import { RedisLimiter } from "./redis-limiter.ts";
 
 export interface RedisFleetOptions extends RedisLinkOptions {
-  readonly limits: MannersLimits;
+  readonly limits: Limits;
   /** The fleet of this process or machine: what is done with while Redis is in trouble. */
   readonly without: Fleet;
 }
 
 /**
  * The fleet of all nodes that share a Redis: standalone, behind Sentinel, or a Cluster. While Redis is in trouble each
- * machine keeps leases and manners for itself.
+ * machine keeps leases and limiters for itself.
  */
 export function redisFleet(options: RedisFleetOptions): Fleet {
   const { clock, limits, without } = options;
   const link = new RedisLink(options);
-  const mannersOf = (upstream: "index" | "metadata" | "files"): RedisManners =>
-    new RedisManners(upstream, link, limits, clock, without.manners(upstream));
-  const manners = { index: mannersOf("index"), metadata: mannersOf("metadata"), files: mannersOf("files") };
+  const limiterOf = (upstream: "index" | "metadata" | "files"): RedisLimiter =>
+    new RedisLimiter(upstream, link, limits, clock, without.limiter(upstream));
+  const limiters = { index: limiterOf("index"), metadata: limiterOf("metadata"), files: limiterOf("files") };
   return {
     isShared: true,
     leases: redisLeases(link, clock, without.leases),
@@ -32,7 +32,7 @@ export function redisFleet(options: RedisFleetOptions): Fleet {
           if (item !== undefined) listener(item);
         }),
     },
-    manners: (upstream) => manners[upstream],
+    limiter: (upstream) => limiters[upstream],
     close: async () => {
       link.close();
       await without.close();

@@ -1,13 +1,13 @@
 import type { Result } from "ioredis";
-import { BREAKER, LONGEST_REST_MS, PROBE_MS } from "./manners.ts";
-import { PLACE_WAIT_MS } from "./manners-rules.ts";
+import { BREAKER, LONGEST_REST_MS, PROBE_MS } from "./limiter.ts";
+import { PLACE_WAIT_MS } from "./limiter-rules.ts";
 
 // What the nodes of a fleet decide together is decided in Redis, one script at a time, by Redis' own clock: the nodes'
-// clocks need not agree. The rules are those of lease-table.ts and manners-rules.ts, and test/fleet holds one to the other.
+// clocks need not agree. The rules are those of lease-table.ts and limiter-rules.ts, and test/fleet holds one to the other.
 //
 //   larder:1:lease:{<key>}         STRING  the holder's token; ends by its expiry
 //   larder:1:{<upstream>}:places   ZSET    who has a request under way -> when his place is free by itself
-//   larder:1:{<upstream>}:manners  HASH    bucket, rest and breaker; see MannersRecord
+//   larder:1:{<upstream>}:limiter  HASH    bucket, rest and breaker; see LimiterRecord
 //   larder:1:news                  CHANNEL what nodes tell one another, as JSON
 
 /** `now` in milliseconds and `micros` in microseconds. */
@@ -64,7 +64,7 @@ end
 `;
 
 /**
- * KEYS places, manners; ARGV id, placeMs, places, perSecond (below 0 for no bound), burst.
+ * KEYS places, limiter; ARGV id, placeMs, places, perSecond (below 0 for no bound), burst.
  * Returns {kind, ms, restUntil, openings, openUntil}, all but the kind as text.
  */
 const ENTER = `${RECORD}
@@ -103,7 +103,7 @@ keep()
 return say('admitted', 0)
 `;
 
-/** KEYS places, manners; ARGV id, how it ended, restMs. Returns {restUntil, openings, openUntil} as text. */
+/** KEYS places, limiter; ARGV id, how it ended, restMs. Returns {restUntil, openings, openUntil} as text. */
 const LEAVE = `${RECORD}
 local id, kind = ARGV[1], ARGV[2]
 redis.call('ZREM', KEYS[1], id)
@@ -146,13 +146,13 @@ declare module "ioredis" {
     larderRelease(lease: string, token: string, channel: string, message: string): Result<unknown, Context>;
     larderEnter(
       places: string,
-      manners: string,
+      limiter: string,
       id: string,
       ...limits4: readonly number[]
     ): Result<unknown, Context>;
     larderLeave(
       places: string,
-      manners: string,
+      limiter: string,
       id: string,
       kind: string,
       restMs: number,

@@ -1,9 +1,9 @@
 import type { Clock, Ms } from "../clock.ts";
 import { NoReply, UpstreamUnavailable } from "../errors.ts";
-import type { Seat } from "../workers/seat.ts";
+import type { PrimaryLink } from "../workers/primary-link.ts";
 import type { Fleet, UpstreamName } from "./fleet.ts";
 import type { Lease, Leases } from "./leases.ts";
-import { type Manners, type MannersState, type Pass, PLACE_MS } from "./manners.ts";
+import { type Limiter, type LimiterState, type Pass, PLACE_MS } from "./limiter.ts";
 import type { News } from "./news.ts";
 import { ACQUIRE, ENDED, ENTER, LEAVE, NEWS, RELEASE, RENEW, REST, STAY } from "./worker-ops.ts";
 
@@ -14,17 +14,21 @@ const PRIMARY_PATIENCE_MS: Ms = 2_000;
  * The fleet of one machine's workers, as one of them sees it: their primary keeps what they share.
  * @param alone what a worker does while the primary does not answer: it is about to end then
  */
-export function workerFleet({ line, desk }: Pick<Seat, "line" | "desk">, clock: Clock, alone: Fleet): Fleet {
+export function workerFleet(
+  { line, desk }: Pick<PrimaryLink, "line" | "desk">,
+  clock: Clock,
+  alone: Fleet,
+): Fleet {
   return {
     isShared: true,
     leases: leasesOf(line, alone.leases),
     news: newsOf(line, desk),
-    manners: (upstream) => mannersOf(line, upstream, clock, alone.manners(upstream)),
+    limiter: (upstream) => limiterOf(line, upstream, clock, alone.limiter(upstream)),
     close: () => Promise.resolve(),
   };
 }
 
-function leasesOf(line: Seat["line"], alone: Leases): Leases {
+function leasesOf(line: PrimaryLink["line"], alone: Leases): Leases {
   return {
     acquire: async (key, lengthMs) => {
       const turn = await answered(line.call(ACQUIRE, { key, lengthMs }, PRIMARY_PATIENCE_MS));
@@ -39,7 +43,7 @@ function leasesOf(line: Seat["line"], alone: Leases): Leases {
   };
 }
 
-function heldLease(line: Seat["line"], key: string, token: number): Lease {
+function heldLease(line: PrimaryLink["line"], key: string, token: number): Lease {
   return {
     kind: "held",
     key,
@@ -52,15 +56,15 @@ function heldLease(line: Seat["line"], key: string, token: number): Lease {
   };
 }
 
-function newsOf(line: Seat["line"], desk: Seat["desk"]): News {
+function newsOf(line: PrimaryLink["line"], desk: PrimaryLink["desk"]): News {
   return {
     publish: (item) => line.tellOthers(NEWS, item),
     subscribe: (listener) => desk.hear(NEWS, listener),
   };
 }
 
-function mannersOf(line: Seat["line"], upstream: UpstreamName, clock: Clock, alone: Manners): Manners {
-  let state: MannersState = alone.state();
+function limiterOf(line: PrimaryLink["line"], upstream: UpstreamName, clock: Clock, alone: Limiter): Limiter {
+  let state: LimiterState = alone.state();
   const underWay = new Set<number>();
   let isStaying = false;
   const stay = (): void => {

@@ -3,7 +3,7 @@ import type { UpstreamFailure } from "../errors.ts";
 import { op } from "../workers/channel.ts";
 import type { UpstreamName } from "./fleet.ts";
 import type { LeaseEnd } from "./leases.ts";
-import type { MannersState, PassEnd } from "./manners.ts";
+import type { LimiterState, PassEnd } from "./limiter.ts";
 import type { NewsItem } from "./news.ts";
 
 // What the workers of one machine share, asked of their primary.
@@ -23,7 +23,7 @@ export const ENDED = op<LeaseName & { readonly waitMs: Ms }, LeaseEnd>("fleet: e
 
 /** Leave to ask upstream, or why there is none. */
 export interface Entered {
-  readonly state: MannersState;
+  readonly state: LimiterState;
   readonly pass?: number;
   readonly refused?: {
     readonly failure: UpstreamFailure;

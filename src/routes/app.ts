@@ -1,6 +1,6 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
-import { elsewhereRoutes } from "./elsewhere.ts";
+import { notServedRoutes } from "./not-served.ts";
 import { type Bindings, type Exchange, exchangeOf } from "./exchange.ts";
 import { type FilesRoutesOptions, filesRoutes } from "./files.ts";
 import { type IndexPageOptions, indexPage } from "./index-page.ts";
@@ -34,7 +34,7 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
   jsonRoutes(app, options);
   purgeRoutes(app, options.purge);
   // Last of all: a project may be called as one of PyPI's pages is.
-  elsewhereRoutes(app, options);
+  notServedRoutes(app, options);
   app.notFound((context) => sendText(exchangeOf(context), "none", 404, "404 Not Found\n"));
   app.onError((error, context) => sendFault(exchangeOf(context), error, options));
   return app;

@@ -9,12 +9,12 @@ import { offerCodings } from "./accept-encoding.ts";
 import type { Surface } from "./document-fields.ts";
 import { type DocumentServing, sendNotFound, serveDocument } from "./documents.ts";
 import { type Bindings, type Exchange, exchangeOf, SAFE_METHODS } from "./exchange.ts";
-import { pointAbsolute, type PointingOptions } from "./pointing.ts";
+import { absoluteBases, type UrlBasesOptions } from "./url-bases.ts";
 import { requestPrefix } from "./public-base.ts";
 import { send } from "./send.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 
-export interface JsonRoutesOptions extends DocumentServing, PointingOptions {
+export interface JsonRoutesOptions extends DocumentServing, UrlBasesOptions {
   readonly documents: Documents;
   readonly shortcuts: Shortcuts;
 }
@@ -81,7 +81,7 @@ function serve(exchange: Exchange, resource: Resource, options: JsonRoutesOption
 }
 
 function wantedBy({ incoming }: Exchange, options: JsonRoutesOptions): Wanted {
-  const { filesBase } = pointAbsolute(incoming, options);
+  const { filesBase } = absoluteBases(incoming, options);
   return { coding: offerCodings(incoming.headers["accept-encoding"], filesBase !== undefined), filesBase };
 }
 

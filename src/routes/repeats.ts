@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { BoundedMap } from "../bounded-map.ts";
 import type { Exchange, RequestHead, Serve } from "./exchange.ts";
-import type { FilesTarget } from "./pointing.ts";
+import type { FilesTarget } from "./url-bases.ts";
 import { hasForwardedFields } from "./public-base.ts";
 
 /** A request that came before in the same bytes: what was read from them, as far as its answer, log and metrics need it. */

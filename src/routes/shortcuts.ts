@@ -1,7 +1,7 @@
 import { BoundedMap } from "../bounded-map.ts";
 import type { Exchange, Serve } from "./exchange.ts";
 import { hasForwardedFields, type PublicBaseOptions } from "./public-base.ts";
-import type { FilesTarget } from "./pointing.ts";
+import type { FilesTarget } from "./url-bases.ts";
 
 /** What a request came to, when it was read for the first time. */
 interface Shortcut {

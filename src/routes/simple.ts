@@ -8,12 +8,12 @@ import { offerCodings } from "./accept-encoding.ts";
 import type { Surface } from "./document-fields.ts";
 import { type DocumentServing, sendNotFound, serveDocument } from "./documents.ts";
 import { type Bindings, type Exchange, exchangeOf, SAFE_METHODS } from "./exchange.ts";
-import { type PointingOptions, pointFromPage } from "./pointing.ts";
+import { type UrlBasesOptions, basesFromPage } from "./url-bases.ts";
 import { requestPrefix } from "./public-base.ts";
 import { send } from "./send.ts";
 import type { Shortcuts } from "./shortcuts.ts";
 
-export interface SimpleRoutesOptions extends DocumentServing, PointingOptions {
+export interface SimpleRoutesOptions extends DocumentServing, UrlBasesOptions {
   readonly documents: Documents;
   readonly shortcuts: Shortcuts;
 }
@@ -47,10 +47,10 @@ export function simpleRoutes(app: Hono<{ Bindings: Bindings }>, options: SimpleR
 function servePage(exchange: Exchange, project: string, options: SimpleRoutesOptions) {
   const mediaType = negotiated(exchange);
   const resource = options.documents.simple(project, isJson(mediaType) ? "json" : "html");
-  const pointing = pointFromPage(exchange.incoming, options, exchange.outgoing.isPathAsSent);
-  const coding = offerCodings(exchange.incoming.headers["accept-encoding"], pointing.filesBase !== undefined);
+  const bases = basesFromPage(exchange.incoming, options, exchange.outgoing.isPathAsSent);
+  const coding = offerCodings(exchange.incoming.headers["accept-encoding"], bases.filesBase !== undefined);
   // text/html and v1+html are one stored page, served under the name that was asked for (facts/pypi.md §2.1).
-  const wanted = { coding, contentType: mediaType, ...pointing };
+  const wanted = { coding, contentType: mediaType, ...bases };
   return options.shortcuts.serve(exchange, serveDocument(SIMPLE, resource, wanted, options));
 }
 

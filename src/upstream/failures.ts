@@ -1,4 +1,4 @@
-import type { PassEnd } from "../fleet/manners.ts";
+import type { PassEnd } from "../fleet/limiter.ts";
 import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
 
 /** How far an exchange got: no connection yet, request sent, or answer begun. */

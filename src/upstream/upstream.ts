@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import type { Clock, EpochMs, Ms } from "../clock.ts";
 import { UpstreamUnavailable, type UpstreamFailure } from "../errors.ts";
-import type { Manners, MannersState, Pass } from "../fleet/manners.ts";
+import type { Limiter, LimiterState, Pass } from "../fleet/limiter.ts";
 import { readAnswer, type GetRequest, type UpstreamAnswer } from "./answer.ts";
 import type { Egress } from "./dispatcher.ts";
 import { discard, exchange, type Exchange } from "./exchange.ts";
@@ -22,7 +22,7 @@ export interface UpstreamOptions {
   readonly userAgent: string;
   readonly clock: Clock;
   /** How this upstream is treated, by all who ask it. */
-  readonly manners: Manners;
+  readonly limiter: Limiter;
   readonly timeouts: {
     /** From the request sent to the head of the answer. */
     readonly firstByteMs: Ms;
@@ -52,7 +52,7 @@ export interface ExchangeReport {
 }
 
 /** How upstream has been doing, for /readyz. */
-export interface UpstreamState extends MannersState {
+export interface UpstreamState extends LimiterState {
   /** When an answer of any kind was last complete. */
   readonly lastOkAt: EpochMs | undefined;
   /** The last failed attempt, even where the retry then did better. */
@@ -107,7 +107,7 @@ const LEAST_FIRST_BYTE_MS: Ms = 1_500;
 
 /** Builds an upstream. Opens no connection by itself. */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { clock, egress, manners, timeouts } = options;
+  const { clock, egress, limiter, timeouts } = options;
   const base = new URL(options.baseUrl);
   const basePath = base.pathname.replace(/\/+$/, "");
   let lastOkAt: EpochMs | undefined;
@@ -153,7 +153,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     headers: Record<string, string>,
     read: (opened: Exchange, requestedAt: EpochMs) => Promise<T> | T,
   ): Promise<T> {
-    const pass = await manners.enter(Math.max(0, attempt.deadlineAt - clock.now()));
+    const pass = await limiter.enter(Math.max(0, attempt.deadlineAt - clock.now()));
     const requestedAt = clock.now();
     try {
       const opened = await open(attempt, { origin: base.origin, path: basePath + path }, headers);
@@ -247,7 +247,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
           )
         : withRetry(run);
     },
-    state: () => ({ lastOkAt, lastFailure, ...manners.state() }),
+    state: () => ({ lastOkAt, lastFailure, ...limiter.state() }),
     close: () => egress.close(),
   };
 }

@@ -2,7 +2,7 @@ import cluster from "node:cluster";
 import { Handovers } from "./handover.ts";
 import { DRAIN, LISTENING } from "./ops.ts";
 import type { WorkerEnd, WorkerProcess } from "./pool.ts";
-import { WORKER_ARGUMENT } from "./seat.ts";
+import { WORKER_ARGUMENT } from "./primary-link.ts";
 import type { Switchboard } from "./switchboard.ts";
 
 /**

@@ -24,7 +24,7 @@ import { createEgress } from "../../src/upstream/dispatcher.ts";
 import { createUpstream, type UpstreamOptions } from "../../src/upstream/upstream.ts";
 import { fetchRaw, type Received, type Sent } from "../support/client.ts";
 import { TestClock } from "../support/clock.ts";
-import { generousManners } from "../support/manners.ts";
+import { generousLimiter } from "../support/limiter.ts";
 
 export interface FileCacheOptions {
   /** Base URL of the files host. */
@@ -82,7 +82,7 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
     clock,
     timeouts: { ...GENEROUS, ...options.timeouts },
     maxDocumentBytes: 1,
-    manners: generousManners(clock),
+    limiter: generousLimiter(clock),
     offline: options.offline ?? false,
   });
   const blobs = new Blobs({

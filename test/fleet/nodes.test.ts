@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { BREAKER } from "../../src/fleet/manners.ts";
+import { BREAKER } from "../../src/fleet/limiter.ts";
 import { fetchRaw, type Received } from "../support/client.ts";
 import { type LarderProcess, startProcess } from "../support/process.ts";
 import { type RunningRedis, startRedis, startRedisCluster } from "../support/redis.ts";

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { aloneFleet } from "../../src/fleet/alone.ts";
-import { PLACE_MS } from "../../src/fleet/manners.ts";
+import { PLACE_MS } from "../../src/fleet/limiter.ts";
 import { answerFleet } from "../../src/fleet/primary-fleet.ts";
 import { workerFleet } from "../../src/fleet/worker-fleet.ts";
 import { Desk, Line, PRIMARY } from "../../src/workers/channel.ts";
@@ -39,7 +39,7 @@ function startPair() {
   const fleet = workerFleet({ line: worker, desk: workerDesk }, clock, aloneFleet(LIMITS, clock));
   return {
     clock,
-    manners: fleet.manners("index"),
+    limiter: fleet.limiter("index"),
     stop: () => void (unread = []),
     goOn: () => {
       const late = unread ?? [];
@@ -49,16 +49,16 @@ function startPair() {
   };
 }
 
-describe("the manners of workers", () => {
+describe("the limiter of workers", () => {
   it("lose no place to a worker that had stopped waiting for a primary that stood still", async () => {
-    const { clock, manners, stop, goOn } = startPair();
+    const { clock, limiter, stop, goOn } = startPair();
     stop();
-    const alone = manners.enter(1_000);
+    const alone = limiter.enter(1_000);
     clock.advance(3_001);
     (await alone).end({ kind: "answered" });
     goOn(); // and lets in who does not wait any more
     await turn();
-    const next = manners.enter(60_000);
+    const next = limiter.enter(60_000);
     await turn();
     for (let waitedMs = 0; waitedMs < 2 * PLACE_MS; waitedMs += 1_000) {
       clock.advance(1_000);
@@ -68,10 +68,10 @@ describe("the manners of workers", () => {
   });
 
   it("keep the place of who is still at it, however long that takes", async () => {
-    const { clock, manners } = startPair();
-    const long = await manners.enter(1_000);
+    const { clock, limiter } = startPair();
+    const long = await limiter.enter(1_000);
     let isIn = false;
-    const next = manners.enter(3_600_000).then((pass) => {
+    const next = limiter.enter(3_600_000).then((pass) => {
       isIn = true;
       return pass;
     });

@@ -12,7 +12,7 @@ import {
   Outgoing,
   type PlainExchange,
 } from "../../src/routes/exchange.ts";
-import type { FilesTarget } from "../../src/routes/pointing.ts";
+import type { FilesTarget } from "../../src/routes/url-bases.ts";
 import { publicBase } from "../../src/routes/public-base.ts";
 import { Repeats } from "../../src/routes/repeats.ts";
 import { send } from "../../src/routes/send.ts";

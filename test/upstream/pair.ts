@@ -8,7 +8,7 @@ import {
   type Upstream,
   type UpstreamOptions,
 } from "../../src/upstream/upstream.ts";
-import { generousManners } from "../support/manners.ts";
+import { generousLimiter } from "../support/limiter.ts";
 import { startUpstream, type FakeUpstream, type FakeUpstreamOptions } from "../support/upstream.ts";
 
 /** The machine's clock, which a test can put forward; timers run in real time. */
@@ -59,7 +59,7 @@ export async function startPair(options: PairOptions = {}): Promise<Pair> {
     clock,
     timeouts: { ...GENEROUS, ...options.timeouts },
     maxDocumentBytes: 64 * 1024 * 1024,
-    manners: generousManners(clock),
+    limiter: generousLimiter(clock),
     offline: false,
     onExchange: (report) => reports.push(report),
     ...options.upstream,

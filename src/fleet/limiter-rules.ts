@@ -1,11 +1,11 @@
 import type { EpochMs, Ms } from "../clock.ts";
-import { BREAKER, LONGEST_REST_MS, type MannersLimits, type PassEnd, PROBE_MS, restMs } from "./manners.ts";
+import { BREAKER, LONGEST_REST_MS, type Limits, type PassEnd, PROBE_MS, restMs } from "./limiter.ts";
 
-// The rules of `Manners`, where they are decided in this process. redis-scripts.ts says the same in Lua, and
-// test/fleet/manners.test.ts holds one to the other.
+// The rules of `Limiter`, where they are decided in this process. redis-scripts.ts says the same in Lua, and
+// test/fleet/limiter.test.ts holds one to the other.
 
 /** What is remembered of one upstream. */
-export interface MannersRecord {
+export interface LimiterRecord {
   /** Id -> when its place is free again by itself, its holder having died. */
   readonly places: Map<string, EpochMs>;
   /** Tokens in the bucket, as of `refilledAt`. */
@@ -32,7 +32,7 @@ export type Admission =
 /** When to ask again for a place, where nobody says that one is free. */
 export const PLACE_WAIT_MS: Ms = 50;
 
-export function newRecord(limits: MannersLimits, now: EpochMs): MannersRecord {
+export function newRecord(limits: Limits, now: EpochMs): LimiterRecord {
   return {
     places: new Map(),
     tokens: limits.burst,
@@ -48,10 +48,10 @@ export function newRecord(limits: MannersLimits, now: EpochMs): MannersRecord {
 
 /** Decides on one request, and takes its place and its token if it may go. */
 export function admit(
-  record: MannersRecord,
+  record: LimiterRecord,
   id: string,
   placeMs: Ms,
-  limits: MannersLimits,
+  limits: Limits,
   now: EpochMs,
 ): Admission {
   const restLeftMs = leftMs(record.restUntil, now, LONGEST_REST_MS);
@@ -77,7 +77,7 @@ export function admit(
 }
 
 /** Whether there is a probe under way. One whose place is free by itself has died. */
-function isProbed({ probe, probeUntil, places }: MannersRecord, now: EpochMs): boolean {
+function isProbed({ probe, probeUntil, places }: LimiterRecord, now: EpochMs): boolean {
   return probe !== undefined && (places.get(probe) ?? 0) > now && leftMs(probeUntil, now, PROBE_MS) > 0;
 }
 
@@ -88,7 +88,7 @@ export function leftMs(until: EpochMs, now: EpochMs, longestMs: Ms): Ms {
 }
 
 /** Takes note of how a request ended. */
-export function leave(record: MannersRecord, id: string, end: PassEnd, now: EpochMs): void {
+export function leave(record: LimiterRecord, id: string, end: PassEnd, now: EpochMs): void {
   record.places.delete(id);
   const isProbe = record.probe === id;
   if (isProbe) record.probe = undefined;
@@ -112,14 +112,14 @@ export function leave(record: MannersRecord, id: string, end: PassEnd, now: Epoc
 }
 
 /** Takes note that upstream asked to be left alone, in answer to a request that has no place here. */
-export function rest(record: MannersRecord, retryAfterMs: Ms | undefined, now: EpochMs): void {
+export function rest(record: LimiterRecord, retryAfterMs: Ms | undefined, now: EpochMs): void {
   leave(record, NO_PASS, { kind: "rate-limited", retryAfterMs }, now);
 }
 
 /** The id of no pass. */
 export const NO_PASS = "none";
 
-function refill(record: MannersRecord, { perSecond, burst }: MannersLimits, now: EpochMs): void {
+function refill(record: LimiterRecord, { perSecond, burst }: Limits, now: EpochMs): void {
   // A clock that was set back refills nothing.
   const sinceMs = Math.max(0, now - record.refilledAt);
   record.refilledAt = now;

@@ -1,21 +1,15 @@
 import type { Clock, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
-import {
-  LONGEST_REST_MS,
-  type Manners,
-  type MannersLimits,
-  type MannersState,
-  type Pass,
-} from "./manners.ts";
+import { LONGEST_REST_MS, type Limiter, type Limits, type LimiterState, type Pass } from "./limiter.ts";
 import {
   type Admission,
   admit,
   leave,
   leftMs,
-  type MannersRecord,
+  type LimiterRecord,
   newRecord,
   rest,
-} from "./manners-rules.ts";
+} from "./limiter-rules.ts";
 
 interface Waiting {
   readonly holder: string;
@@ -25,25 +19,25 @@ interface Waiting {
   readonly giveUp: () => void;
 }
 
-/** The manners towards one upstream, kept in this process: for itself, or for all workers of the machine. */
-export class MannersTable {
+/** The limiter of one upstream, kept in this process: for itself, or for all workers of the machine. */
+export class LimiterTable {
   readonly #clock: Clock;
-  readonly #limits: MannersLimits;
-  readonly #record: MannersRecord;
+  readonly #limits: Limits;
+  readonly #record: LimiterRecord;
   /** First come, first served. */
   readonly #queue = new Set<Waiting>();
   /** Pass ids, by who holds them. */
   readonly #holders = new Map<string, Set<string>>();
   #count = 0;
 
-  constructor(limits: MannersLimits, clock: Clock) {
+  constructor(limits: Limits, clock: Clock) {
     this.#clock = clock;
     this.#limits = limits;
     this.#record = newRecord(limits, clock.now());
   }
 
-  /** The manners as one holder has to keep them. */
-  manners(holder: string): Manners {
+  /** The limiter as one holder sees it. */
+  limiter(holder: string): Limiter {
     return {
       enter: (patienceMs) => this.#enter(holder, patienceMs),
       rest: (retryAfterMs) => this.rest(retryAfterMs),
@@ -56,7 +50,7 @@ export class MannersTable {
     this.#serveQueue(); // with a refusal
   }
 
-  state(): MannersState {
+  state(): LimiterState {
     const { restUntil, openings, openUntil } = this.#record;
     const now = this.#clock.now();
     const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;

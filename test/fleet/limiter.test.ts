@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { BREAKER, type MannersLimits, type PassEnd } from "../../src/fleet/manners.ts";
-import { admit, leave, newRecord } from "../../src/fleet/manners-rules.ts";
-import { MannersTable } from "../../src/fleet/manners-table.ts";
+import { BREAKER, type Limits, type PassEnd } from "../../src/fleet/limiter.ts";
+import { admit, leave, newRecord } from "../../src/fleet/limiter-rules.ts";
+import { LimiterTable } from "../../src/fleet/limiter-table.ts";
 import { RedisLink } from "../../src/fleet/redis-link.ts";
-import { RedisManners } from "../../src/fleet/redis-manners.ts";
+import { RedisLimiter } from "../../src/fleet/redis-limiter.ts";
 import { FLEET_SCRIPTS } from "../../src/fleet/redis-scripts.ts";
 import { Redis } from "ioredis";
 import { systemClock } from "../../src/clock.ts";
@@ -12,15 +12,15 @@ import { parseRedisUrl } from "../../src/redis/url.ts";
 import { TestClock } from "../support/clock.ts";
 import { type RunningRedis, startRedis, until } from "../support/redis.ts";
 
-const LIMITS: MannersLimits = { places: 2, perSecond: 10, burst: 3 };
+const LIMITS: Limits = { places: 2, perSecond: 10, burst: 3 };
 const ANSWERED: PassEnd = { kind: "answered" };
 const FAILED: PassEnd = { kind: "failed" };
 const redisServer = inject("redisServer");
 
-function tableOf(limits: Partial<MannersLimits> = {}) {
+function tableOf(limits: Partial<Limits> = {}) {
   const clock = new TestClock();
-  const table = new MannersTable({ places: 100, perSecond: Infinity, burst: Infinity, ...limits }, clock);
-  return { clock, table, manners: table.manners("a") };
+  const table = new LimiterTable({ places: 100, perSecond: Infinity, burst: Infinity, ...limits }, clock);
+  return { clock, table, limiter: table.limiter("a") };
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<unknown> {
@@ -30,14 +30,14 @@ async function failureOf(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-describe("manners towards upstream", () => {
+describe("limiter towards upstream", () => {
   it("let in as many as there are places, the others in the order they came, and nobody for ever", async () => {
-    const { clock, manners } = tableOf({ places: 1 });
-    const first = await manners.enter(1_000);
+    const { clock, limiter } = tableOf({ places: 1 });
+    const first = await limiter.enter(1_000);
     const order: string[] = [];
-    const second = manners.enter(5_000).then((pass) => (order.push("second"), pass));
-    const third = manners.enter(5_000).then((pass) => (order.push("third"), pass));
-    const late = failureOf(manners.enter(1_000));
+    const second = limiter.enter(5_000).then((pass) => (order.push("second"), pass));
+    const third = limiter.enter(5_000).then((pass) => (order.push("third"), pass));
+    const late = failureOf(limiter.enter(1_000));
     clock.advance(1_000);
     expect(await late).toBe("busy");
     first.end(ANSWERED);
@@ -47,11 +47,11 @@ describe("manners towards upstream", () => {
   });
 
   it("give out tokens at a steady rate once the burst is spent", async () => {
-    const { clock, manners } = tableOf({ perSecond: 10, burst: 3 });
-    for (let i = 0; i < 3; i++) (await manners.enter(0)).end(ANSWERED);
+    const { clock, limiter } = tableOf({ perSecond: 10, burst: 3 });
+    for (let i = 0; i < 3; i++) (await limiter.enter(0)).end(ANSWERED);
     let entered = 0;
     const enter = async (): Promise<void> => {
-      const pass = await manners.enter(60_000);
+      const pass = await limiter.enter(60_000);
       entered += 1;
       pass.end(ANSWERED);
     };
@@ -66,39 +66,39 @@ describe("manners towards upstream", () => {
   });
 
   it("leave upstream alone for all when it asks one for that", async () => {
-    const { clock, table, manners } = tableOf();
-    (await manners.enter(0)).end({ kind: "rate-limited", retryAfterMs: 20_000 });
-    expect(await failureOf(table.manners("b").enter(1_000))).toBe("rate-limited");
-    expect(manners.state().pausedUntil).toBe(clock.now() + 20_000);
+    const { clock, table, limiter } = tableOf();
+    (await limiter.enter(0)).end({ kind: "rate-limited", retryAfterMs: 20_000 });
+    expect(await failureOf(table.limiter("b").enter(1_000))).toBe("rate-limited");
+    expect(limiter.state().pausedUntil).toBe(clock.now() + 20_000);
     clock.advance(20_000);
-    expect(await failureOf(table.manners("b").enter(0))).toBe("entered");
+    expect(await failureOf(table.limiter("b").enter(0))).toBe("entered");
   });
 
   it("open the breaker after so many failures in a row, probe with one, and close it when that is answered", async () => {
-    const { clock, manners } = tableOf();
-    const fail = async () => (await manners.enter(0)).end(FAILED);
+    const { clock, limiter } = tableOf();
+    const fail = async () => (await limiter.enter(0)).end(FAILED);
     for (let i = 0; i < BREAKER.failures - 1; i++) await fail();
-    (await manners.enter(0)).end(ANSWERED);
+    (await limiter.enter(0)).end(ANSWERED);
     for (let i = 0; i < BREAKER.failures; i++) await fail();
-    expect(manners.state().breaker).toBe("open");
-    expect(await failureOf(manners.enter(0))).toBe("breaker");
+    expect(limiter.state().breaker).toBe("open");
+    expect(await failureOf(limiter.enter(0))).toBe("breaker");
     clock.advance(BREAKER.openMs);
-    expect(manners.state().breaker).toBe("half-open");
-    const probe = await manners.enter(0);
-    expect(await failureOf(manners.enter(0))).toBe("breaker");
+    expect(limiter.state().breaker).toBe("half-open");
+    const probe = await limiter.enter(0);
+    expect(await failureOf(limiter.enter(0))).toBe("breaker");
     probe.end(FAILED);
     clock.advance(BREAKER.openMs);
-    expect(await failureOf(manners.enter(0))).toBe("breaker"); // twice as long now
+    expect(await failureOf(limiter.enter(0))).toBe("breaker"); // twice as long now
     clock.advance(BREAKER.openMs);
-    (await manners.enter(0)).end(ANSWERED);
-    expect(manners.state().breaker).toBe("closed");
+    (await limiter.enter(0)).end(ANSWERED);
+    expect(limiter.state().breaker).toBe("closed");
   });
 
   it("let nobody in for a holder that is gone, who would keep the place", async () => {
-    const { table, manners } = tableOf({ places: 1 });
-    const first = await manners.enter(0);
-    const ofDead = [1, 2, 3].map(() => failureOf(table.manners("dead").enter(60_000)));
-    const next = manners.enter(60_000);
+    const { table, limiter } = tableOf({ places: 1 });
+    const first = await limiter.enter(0);
+    const ofDead = [1, 2, 3].map(() => failureOf(table.limiter("dead").enter(60_000)));
+    const next = limiter.enter(60_000);
     table.drop("dead");
     expect(await Promise.all(ofDead)).toEqual(["busy", "busy", "busy"]);
     first.end(ANSWERED);
@@ -106,10 +106,10 @@ describe("manners towards upstream", () => {
   });
 
   it("go on with those behind one whose patience is over", async () => {
-    const { clock, manners } = tableOf({ perSecond: 1, burst: 1 });
-    (await manners.enter(0)).end(ANSWERED);
-    const hasty = failureOf(manners.enter(500));
-    const behind = manners.enter(60_000);
+    const { clock, limiter } = tableOf({ perSecond: 1, burst: 1 });
+    (await limiter.enter(0)).end(ANSWERED);
+    const hasty = failureOf(limiter.enter(500));
+    const behind = limiter.enter(60_000);
     clock.advance(500);
     expect(await hasty).toBe("busy");
     clock.advance(500);
@@ -136,8 +136,8 @@ describe("manners towards upstream", () => {
 
   it("free what a holder had that is gone, its probe too", async () => {
     const { clock, table } = tableOf({ places: 1 });
-    const lost = await table.manners("dead").enter(0);
-    const waiting = table.manners("alive").enter(1_000);
+    const lost = await table.limiter("dead").enter(0);
+    const waiting = table.limiter("alive").enter(1_000);
     table.drop("dead");
     (await waiting).end(ANSWERED);
     lost.end(FAILED); // too late to count
@@ -146,11 +146,11 @@ describe("manners towards upstream", () => {
   });
 });
 
-describe.skipIf(redisServer === undefined)("manners in Redis", () => {
+describe.skipIf(redisServer === undefined)("limiter in Redis", () => {
   let redis: RunningRedis;
   let client: Redis;
   let nodes = 0;
-  async function nodeOf(limits: Partial<MannersLimits>) {
+  async function nodeOf(limits: Partial<Limits>) {
     const link = new RedisLink({
       target: parseRedisUrl(`redis://127.0.0.1:${redis.port}`),
       caPem: undefined,
@@ -160,8 +160,8 @@ describe.skipIf(redisServer === undefined)("manners in Redis", () => {
     });
     await until(async () => (await link.ask("", (each) => each.ping())) === "PONG");
     const all = { places: 100, perSecond: Infinity, burst: Infinity, ...limits };
-    const without = new MannersTable({ ...all, places: 0 }, systemClock).manners("");
-    return { link, manners: new RedisManners(`test-${nodes++}`, link, all, systemClock, without) };
+    const without = new LimiterTable({ ...all, places: 0 }, systemClock).limiter("");
+    return { link, limiter: new RedisLimiter(`test-${nodes++}`, link, all, systemClock, without) };
   }
   // The very scripts, with a clock that the test owns.
   const clocked = (lua: string) =>
@@ -179,11 +179,11 @@ describe.skipIf(redisServer === undefined)("manners in Redis", () => {
   });
 
   it("let nobody wait beyond his own patience, however patient those before him are", async () => {
-    const { link, manners } = await nodeOf({ places: 1 });
-    const first = await manners.enter(1_000);
-    const patient = manners.enter(600_000);
-    const hasty = [failureOf(manners.enter(1)), failureOf(manners.enter(20))];
-    const last = manners.enter(600_000);
+    const { link, limiter } = await nodeOf({ places: 1 });
+    const first = await limiter.enter(1_000);
+    const patient = limiter.enter(600_000);
+    const hasty = [failureOf(limiter.enter(1)), failureOf(limiter.enter(20))];
+    const last = limiter.enter(600_000);
     expect(await Promise.all(hasty)).toEqual(["busy", "busy"]);
     first.end(ANSWERED);
     (await patient).end(ANSWERED);
@@ -213,7 +213,7 @@ describe.skipIf(redisServer === undefined)("manners in Redis", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), async (steps) => {
         run += 1;
-        const keys = [`{${run}}:places`, `{${run}}:manners`] as const;
+        const keys = [`{${run}}:places`, `{${run}}:limiter`] as const;
         let now = 1_700_000_000_000;
         const record = newRecord(LIMITS, now);
         const under: string[] = [];

@@ -10,7 +10,7 @@ import type { Surface } from "./document-fields.ts";
 import type { Exchange, Serve } from "./exchange.ts";
 import { send } from "./send.ts";
 
-export interface BesideOptions extends DocumentServing {
+export interface MetadataServing extends DocumentServing {
   readonly metadata: Metadata;
 }
 
@@ -25,7 +25,7 @@ const METADATA: Surface = {
 };
 
 /** What is kept beside a distribution: its core metadata (PEP 658), proved; signatures, as upstream has them. */
-export function serveBeside({ incoming }: Exchange, path: HashPath, options: BesideOptions): Serve {
+export function serveMetadata({ incoming }: Exchange, path: HashPath, options: MetadataServing): Serve {
   const coding = offerCodings(incoming.headers["accept-encoding"], false);
   const resource = options.metadata.resource(path);
   const { ready, later } = serveDocument(METADATA, resource, { coding, filesBase: undefined }, options);
@@ -45,7 +45,7 @@ export function serveBeside({ incoming }: Exchange, path: HashPath, options: Bes
 async function servePassedThrough(
   exchange: Exchange,
   path: HashPath,
-  options: BesideOptions,
+  options: MetadataServing,
 ): Promise<Response> {
   try {
     const passed = await options.metadata.passThrough(path);

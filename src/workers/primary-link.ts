@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import { Desk, Line, PRIMARY } from "./channel.ts";
 
 /** The worker's end of the channel: a line to the primary, and through it to all other workers. */
-export interface Seat {
+export interface PrimaryLink {
   /** This worker's number: no other has it, neither now nor later. */
   readonly id: number;
   /** What this worker answers and hears. */
@@ -15,10 +15,10 @@ export interface Seat {
 export const WORKER_ARGUMENT = "--worker";
 
 /**
- * This process' seat, where it is a worker of a primary of larder's; else undefined. To be called once, early: what
+ * This process' link to its primary, where it is a worker of a primary of larder's; else undefined. To be called once, early: what
  * the primary says waits until then.
  */
-export function takeSeat(clock: Clock): Seat | undefined {
+export function linkToPrimary(clock: Clock): PrimaryLink | undefined {
   const { worker } = cluster;
   if (worker === undefined || !process.argv.includes(WORKER_ARGUMENT)) return undefined;
   const desk = new Desk();

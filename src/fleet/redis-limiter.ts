@@ -1,16 +1,16 @@
 import { type Clock, type EpochMs, type Ms, within } from "../clock.ts";
 import {
   LONGEST_REST_MS,
-  type Manners,
-  type MannersLimits,
-  type MannersState,
+  type Limiter,
+  type Limits,
+  type LimiterState,
   type Pass,
   type PassEnd,
   PLACE_MS,
   restMs,
-} from "./manners.ts";
-import { leftMs, NO_PASS } from "./manners-rules.ts";
-import { busy, refusalOf } from "./manners-table.ts";
+} from "./limiter.ts";
+import { leftMs, NO_PASS } from "./limiter-rules.ts";
+import { busy, refusalOf } from "./limiter-table.ts";
 import type { RedisLink } from "./redis-link.ts";
 
 /** What Redis knows of rest and breaker, as of the last time that this node asked. */
@@ -20,13 +20,13 @@ interface Known {
   readonly openUntil: EpochMs;
 }
 
-/** The manners towards one upstream, kept in Redis for all nodes. */
-export class RedisManners implements Manners {
+/** The limiter of one upstream, kept in Redis for all nodes. */
+export class RedisLimiter implements Limiter {
   readonly #link: RedisLink;
-  readonly #limits: MannersLimits;
+  readonly #limits: Limits;
   readonly #clock: Clock;
-  readonly #without: Manners;
-  readonly #keys: readonly [places: string, manners: string];
+  readonly #without: Limiter;
+  readonly #keys: readonly [places: string, limiter: string];
   /** Ids of the requests of this node that are under way. */
   readonly #passes = new Set<string>();
   #known: Known = { restUntil: 0, openings: 0, openUntil: 0 };
@@ -39,13 +39,13 @@ export class RedisManners implements Manners {
   #waiting = 0;
   #isStaying = false;
 
-  /** @param without the manners of this process or machine, for while Redis is in trouble */
-  constructor(upstream: string, link: RedisLink, limits: MannersLimits, clock: Clock, without: Manners) {
+  /** @param without the limiter of this process or machine, for while Redis is in trouble */
+  constructor(upstream: string, link: RedisLink, limits: Limits, clock: Clock, without: Limiter) {
     this.#link = link;
     this.#limits = limits;
     this.#clock = clock;
     this.#without = without;
-    this.#keys = [`larder:1:{${upstream}}:places`, `larder:1:{${upstream}}:manners`];
+    this.#keys = [`larder:1:{${upstream}}:places`, `larder:1:{${upstream}}:limiter`];
   }
 
   async enter(patienceMs: Ms): Promise<Pass> {
@@ -71,7 +71,7 @@ export class RedisManners implements Manners {
     void this.#leave(NO_PASS, { kind: "rate-limited", retryAfterMs });
   }
 
-  state(): MannersState {
+  state(): LimiterState {
     const { restUntil, openings, openUntil } = this.#known;
     const now = this.#clock.now();
     const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;

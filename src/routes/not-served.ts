@@ -2,7 +2,7 @@ import type { Hono } from "hono";
 import { type Bindings, exchangeOf, SAFE_METHODS } from "./exchange.ts";
 import { sendText } from "./send.ts";
 
-export interface ElsewhereOptions {
+export interface NotServedOptions {
   /** pypi.org itself, without a slash at the end. */
   readonly upstreamUrl: string;
 }
@@ -25,7 +25,7 @@ const PAGES_FOR_PEOPLE = [
 const ACCOUNTS = ["account", "manage", "admin", "oidc", "billing", "_", "_includes", "danger-api"];
 
 /** What pypi.org has and larder does not: where it is to be found, or why it is refused. */
-export function elsewhereRoutes(app: Hono<{ Bindings: Bindings }>, { upstreamUrl }: ElsewhereOptions): void {
+export function notServedRoutes(app: Hono<{ Bindings: Bindings }>, { upstreamUrl }: NotServedOptions): void {
   for (const page of PAGES_FOR_PEOPLE) {
     app.on(SAFE_METHODS, `/${page}/*`, (context) => {
       const exchange = exchangeOf(context);

@@ -1,7 +1,7 @@
 import type { EpochMs, Ms } from "../clock.ts";
 
 /** What all nodes together may ask of one upstream. */
-export interface MannersLimits {
+export interface Limits {
   /** Most requests under way at a time. */
   readonly places: number;
   /** Requests a second, over time; Infinity for no such bound. */
@@ -28,7 +28,7 @@ export interface Pass {
 }
 
 /** What is known of an upstream's wishes and health; see /readyz. */
-export interface MannersState {
+export interface LimiterState {
   /** Until when nothing is asked because upstream wants to be left alone; undefined when it does not. */
   readonly pausedUntil: EpochMs | undefined;
   readonly breaker: "closed" | "open" | "half-open";
@@ -38,7 +38,7 @@ export interface MannersState {
  * How upstream is treated, by all nodes as if they were one: a bound on the requests under way, a token bucket, a rest
  * when upstream asks for it (RFC 9110 §10.2.3), and a circuit breaker that lets one probe through when it is half-open.
  */
-export interface Manners {
+export interface Limiter {
   /**
    * Waits for leave to send a request.
    * @param patienceMs longest wait for a place and a token
@@ -48,12 +48,12 @@ export interface Manners {
   /** Upstream asked to be left alone, but not in answer to a request that was entered here. */
   rest(retryAfterMs: Ms | undefined): void;
   /** As far as this node knows. */
-  state(): MannersState;
+  state(): LimiterState;
 }
 
 /**
  * A holder that died, or never learned of its pass, loses its place after this; a live one renews it three times as often.
- * Where several processes keep their manners together.
+ * Where several processes share one limiter.
  */
 export const PLACE_MS: Ms = 15_000;
 

@@ -10,22 +10,22 @@ export type FilesTarget =
   /** To larder itself. */
   | { readonly kind: "larder" };
 
-export interface PointingOptions {
+export interface UrlBasesOptions {
   readonly filesTarget: FilesTarget;
   readonly publicBase: PublicBaseOptions;
 }
 
 /** What stands before `/packages/` and `/integrity/` in a document; undefined leaves a URL as upstream wrote it. */
-export interface Pointing {
+export interface UrlBases {
   readonly filesBase: string | undefined;
   readonly integrityBase: string | undefined;
 }
 
 /** For the JSON API, whose URLs are absolute: clients compare them with the index's, once resolved (rule 15). */
-export function pointAbsolute(
+export function absoluteBases(
   request: IncomingMessage,
-  { filesTarget, publicBase: options }: PointingOptions,
-): Pointing {
+  { filesTarget, publicBase: options }: UrlBasesOptions,
+): UrlBases {
   switch (filesTarget.kind) {
     case "upstream":
       return { filesBase: undefined, integrityBase: undefined };
@@ -46,12 +46,12 @@ export function pointAbsolute(
  *
  * @param isCanonical whether the client's path is the page's own
  */
-export function pointFromPage(
+export function basesFromPage(
   request: IncomingMessage,
-  options: PointingOptions,
+  options: UrlBasesOptions,
   isCanonical: boolean,
-): Pointing {
-  const absolute = pointAbsolute(request, options);
+): UrlBases {
+  const absolute = absoluteBases(request, options);
   const { filesTarget, publicBase: base } = options;
   if (filesTarget.kind !== "larder" || base.publicUrl !== undefined || !isCanonical) return absolute;
   return { ...absolute, filesBase: PAGE_TO_ROOT };
