@@ -15,12 +15,14 @@ RUN mkdir /data && chown node:node /data
 VOLUME /data
 
 # What npm start says, too; what each gives is told in bench/README.md. Two arenas: glibc gives each of libuv's threads one
-# of its own, and what they free stays with them. Buffers from 128 KiB on in maps of their own, which go back when they are
-# freed: glibc raises that bound by itself to what was freed last, up to 32 MiB, and leaves holes.
+# of its own, and what they free stays with them. Buffers from 8 MiB on in maps of their own, which go back when they are
+# freed; what is smaller is used again, for new pages cost a cold document more than gunzip does. glibc would raise that
+# bound by itself to what was freed last, up to 32 MiB.
 ENV NODE_ENV=production \
     NODE_COMPILE_CACHE=node_modules/.cache/larder \
     MALLOC_ARENA_MAX=2 \
-    MALLOC_MMAP_THRESHOLD_=131072 \
+    MALLOC_MMAP_THRESHOLD_=8388608 \
+    MALLOC_TRIM_THRESHOLD_=16777216 \
     LARDER_DATA=/data
 
 # Node keeps here what it compiles, for this user alone, and writes it when a process ends. A larder that runs for some seconds

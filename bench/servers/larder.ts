@@ -19,8 +19,8 @@ const NODE_AT = START.indexOf("node");
 const NODE_FLAGS = START.slice(NODE_AT + 1, -1);
 const NODE_ENVIRONMENT: Readonly<Record<string, string>> = Object.fromEntries(
   START.slice(0, NODE_AT).map((setting): [string, string] => {
-    const [name = "", value = ""] = setting.split("=");
-    return [name, value];
+    const [name = "", ...value] = setting.split("=");
+    return [name, value.join("=")];
   }),
 );
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -60,10 +60,18 @@ const LOOK_EVERY_MS = 2;
 const CORES = availableParallelism();
 const PIN = CORES > 1 && findCommand("taskset") !== undefined;
 
+// A thread that ends while taskset goes through them makes it fail.
+const PIN_TRIES = 3;
+
 /** Moves this process, and with it all that it starts, off the first core, which is the servers'. */
 export function keepOffServersCore(): void {
-  if (PIN)
-    execFileSync("taskset", ["-a", "-c", "-p", `1-${CORES - 1}`, String(process.pid)], { stdio: "ignore" });
+  if (!PIN) return;
+  const others = ["-a", "-c", "-p", `1-${CORES - 1}`, String(process.pid)];
+  for (let tries = 1; ; tries++) {
+    const { status, error } = spawnSync("taskset", others, { stdio: "ignore" });
+    if (status === 0) return;
+    if (tries === PIN_TRIES) throw new Error(`taskset ${others.join(" ")}: ${error ?? status}`);
+  }
 }
 
 /** A command that may run everywhere, though who starts it may not. */
