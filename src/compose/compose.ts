@@ -9,6 +9,7 @@ import { Unannounced } from "../errors.ts";
 import type { Mirrors } from "../mirrors/mirrors.ts";
 import { createLog } from "../ops/log.ts";
 import { createMetrics, type Metrics } from "../ops/metrics.ts";
+import { DecodedDocuments } from "../resources/decoded-documents.ts";
 import { Documents, groupsOf } from "../resources/documents.ts";
 import { Files } from "../resources/files.ts";
 import { Metadata } from "../resources/metadata.ts";
@@ -144,17 +145,18 @@ export function compose(
     feed: (group) => feed?.word(group),
   });
   const feed = openFeed(config, { upstream, store, fleet, cache, clock, metrics, log, onSurvived });
+  const { maxDocumentBytes } = config;
+  const decoded = new DecodedDocuments({ clock, maxDocumentBytes });
   const representations = new Representations({
     cache,
-    clock,
+    decoded,
     filesUpstream: config.filesUpstreamUrl,
     indexUpstream: config.upstreamUrl,
-    maxDocumentBytes: config.maxDocumentBytes,
   });
   const documents = new Documents({
     upstream,
-    maxDocumentBytes: config.maxDocumentBytes,
-    expectDecoded: (digest, decoded) => representations.expect(digest, decoded),
+    decoded,
+    maxDocumentBytes,
     onUnproven: (path, etag) => {
       metrics.survived("etag-mismatch");
       log.warn({ path, etag }, "the body's md5 is not its ETag; taken on length, coding and shape");

@@ -7,17 +7,17 @@ import { maySpellOneVersion } from "../pypi/names.ts";
 import type { Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
 import type { DocumentAnswer, Upstream } from "../upstream/upstream.ts";
+import type { DecodedDocuments } from "./decoded-documents.ts";
 import { encode } from "./encode.ts";
 import { type KindName, kindOf, prove, proveType, type Scanned } from "./kinds.ts";
 import { proveByEnds } from "./prove-ends.ts";
-import type { Decoded } from "./representations.ts";
 
 export interface DocumentsOptions {
   readonly upstream: Upstream;
   /** Of the decoded document; what is longer is not believed. */
   readonly maxDocumentBytes: number;
   /** Takes what a fill has decoded, for the representation that is asked for next. */
-  readonly expectDecoded: (digest: string, decoded: Decoded) => void;
+  readonly decoded: Pick<DecodedDocuments, "expect">;
   /** A body was not proved whole by its ETag, as PyPI's are (facts/pypi.md §10.1), but by all else it is. */
   readonly onUnproven: (path: string, etag: string | undefined) => void;
 }
@@ -152,7 +152,7 @@ export class Documents {
     }
     if (answer.etagMatched === false) this.#options.onUnproven(path, answer.etag);
     const stored = await toStore(answer, bytes);
-    this.#options.expectDecoded(stored.digest, { bytes, scanned, isOwn: bytes !== answer.body });
+    this.#options.decoded.expect(stored.digest, { bytes, scanned, isOwn: bytes !== answer.body });
     const { etag, date, confirmedAt, contentType } = answer;
     const generation = answer.serial ?? scanned.serial;
     const ownName = ownNameOf(scanned, request.version);

@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto";
 import type { Cache } from "../cache/cache.ts";
 import type { Held, Representation } from "../cache/memory.ts";
-import type { Clock, Ms } from "../clock.ts";
 import { SERIAL_FIELD } from "../pypi/answers.ts";
 import { filesMove, provenanceMove } from "../pypi/file-urls.ts";
 import { moveUrls, type UrlMove } from "../pypi/url-moves.ts";
 import { owned } from "../store/owned.ts";
 import type { Awaitable, Coding, Entry } from "../store/store.ts";
 import { decodeBody } from "../upstream/decode.ts";
+import type { DecodedDocuments } from "./decoded-documents.ts";
 import { encode } from "./encode.ts";
 import { free } from "./free.ts";
-import { kindOf, type Scanned } from "./kinds.ts";
+import { kindOf } from "./kinds.ts";
 
 /** Which representation of a document a request wants (RFC 9110 §3.2). */
 export interface Wanted {
@@ -23,28 +23,13 @@ export interface Wanted {
   readonly contentType?: string;
 }
 
-/** A document's bytes without content coding, and what a scan saw in them. */
-export interface Decoded {
-  readonly bytes: Buffer;
-  readonly scanned: Scanned;
-  /** Whether the bytes are nobody else's: not the stored body itself. */
-  readonly isOwn: boolean;
-}
-
-/** A decoded document, and how many are at work on it. */
-interface Lent {
-  readonly decoded: Decoded;
-  users: number;
-}
-
 export interface RepresentationsOptions {
   readonly cache: Cache;
-  readonly clock: Clock;
+  readonly decoded: DecodedDocuments;
   /** The files host as upstream writes it in documents, without a slash at the end. */
   readonly filesUpstream: string;
   /** The index host, likewise. */
   readonly indexUpstream: string;
-  readonly maxDocumentBytes: number;
 }
 
 // Part of every ETag: to be raised when the same entry comes to be served as other bytes.
@@ -53,9 +38,6 @@ const FORM = `2 ${process.versions.zlib} ${process.versions.zstd ?? ""}`;
 // A body that is no longer goes out in one write with its head: up to 16 KiB libuv takes a string without a copy of its own.
 const AS_TEXT_UP_TO_BYTES = 15_000;
 
-// A document that was just fetched is decoded already. Its first representations follow at once, or never.
-const KEEP_DECODED_MS: Ms = 1_000;
-
 /**
  * Makes stored documents ready to send: file URLs pointed where they shall, in the coding asked for. What is asked for
  * once is kept with the entry, and made once however many ask at the same time.
@@ -63,17 +45,9 @@ const KEEP_DECODED_MS: Ms = 1_000;
 export class Representations {
   readonly #options: RepresentationsOptions;
   readonly #making = new Map<string, Promise<Representation | undefined>>();
-  readonly #decoded = new Map<string, Lent>();
 
   constructor(options: RepresentationsOptions) {
     this.#options = options;
-  }
-
-  /** Hands over what the fill of an entry has decoded anyway. */
-  expect(digest: string, decoded: Decoded): void {
-    const lent = { decoded, users: 0 };
-    this.#decoded.set(digest, lent);
-    this.#options.clock.after(KEEP_DECODED_MS, () => this.#forget(digest, lent));
   }
 
   /**
@@ -106,7 +80,7 @@ export class Representations {
   async decoded(held: Held): Promise<Buffer | undefined> {
     const stored = await this.#options.cache.body(held);
     // Never given back: who looks into it has it for as long as he likes.
-    return stored === undefined ? undefined : (await this.#borrow(held.entry, stored)).decoded.bytes;
+    return stored && (await this.#options.decoded.borrow(held.entry, stored)).bytes;
   }
 
   async #make(held: Held, wanted: Wanted): Promise<Representation | undefined> {
@@ -126,25 +100,35 @@ export class Representations {
     if (sibling !== undefined) return await this.#recode(sibling, wanted);
     const stored = await this.#options.cache.body(held);
     if (stored === undefined) return undefined;
+    const { decoded } = this.#options;
     const moves = this.#movesFor(wanted);
-    if (moves.length === 0 && wanted.coding === held.entry.coding) return stored;
-    const lent = await this.#borrow(held.entry, stored);
-    const { bytes, scanned } = lent.decoded;
+    if (moves.length === 0 && wanted.coding === held.entry.coding) {
+      decoded.expectNobody(held.entry.digest);
+      return stored;
+    }
+    const lent = await decoded.borrow(held.entry, stored);
+    const { bytes, scanned } = lent;
     const served =
       scanned.urls === undefined
         ? bytes
         : await moveUrls(bytes, scanned.urls, moves, kindOf(held.entry.name).syntax);
-    if (served === bytes && wanted.coding === held.entry.coding) return stored;
+    if (served === bytes && wanted.coding === held.entry.coding) {
+      lent.giveBack();
+      return stored;
+    }
     const body = await encode(served, wanted.coding);
     if (served !== bytes && served !== body) free(served);
-    if (body !== bytes) this.#giveBack(held.entry.digest, lent);
+    if (body !== bytes) lent.giveBack();
     return body;
   }
 
   async #recode({ coding, body }: Sibling, wanted: Wanted): Promise<Buffer> {
     const bytes = typeof body === "string" ? Buffer.from(body, "latin1") : body;
     // Of larder's own making, and maybe longer than what it was made of.
-    return await encode(await decodeBody(bytes, coding, Number.MAX_SAFE_INTEGER), wanted.coding);
+    const decoded = await decodeBody(bytes, coding, Number.MAX_SAFE_INTEGER);
+    const recoded = await encode(decoded, wanted.coding);
+    if (decoded !== bytes && decoded !== recoded) free(decoded);
+    return recoded;
   }
 
   #movesFor({ filesBase, integrityBase }: Wanted): UrlMove[] {
@@ -153,29 +137,6 @@ export class Representations {
     if (filesBase !== undefined) moves.push(filesMove(filesUpstream, filesBase));
     if (integrityBase !== undefined) moves.push(provenanceMove(indexUpstream, integrityBase));
     return moves;
-  }
-
-  /** The document without its coding, not to be freed before it is given back. */
-  async #borrow(entry: Entry, stored: Buffer): Promise<Lent> {
-    const expected = this.#decoded.get(entry.digest);
-    if (expected !== undefined) {
-      expected.users++;
-      return expected;
-    }
-    const bytes = await decodeBody(stored, entry.coding, this.#options.maxDocumentBytes);
-    const scanned = await kindOf(entry.name).scan(bytes);
-    return { decoded: { bytes, scanned, isOwn: bytes !== stored }, users: 1 };
-  }
-
-  /** The last who is at work on a document frees it: all that wait for one that was fetched begin in the same turn. */
-  #giveBack(digest: string, lent: Lent): void {
-    lent.users--;
-    this.#forget(digest, lent);
-  }
-
-  #forget(digest: string, lent: Lent): void {
-    if (this.#decoded.get(digest) === lent) this.#decoded.delete(digest);
-    if (lent.users === 0 && lent.decoded.isOwn) free(lent.decoded.bytes);
   }
 }
 

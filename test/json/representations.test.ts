@@ -102,3 +102,18 @@ describe("a document of which something was made", () => {
     },
   );
 });
+
+describe("a document that was just fetched", () => {
+  /** What waits to be forgotten: the only timers of this length here. */
+  const decodedHeld = (): number => larder.clock.pending.filter((delayMs) => delayMs === 1_000).length;
+
+  it.each([
+    ["larder", "gzip"],
+    ["larder", "identity"],
+    ["upstream", "gzip"],
+  ])("is not held decoded once it was made ready: file URLs to %s, in %s", async (files, coding) => {
+    await start({ LARDER_FILES: files });
+    await get(coding);
+    expect(decodedHeld()).toBe(0);
+  });
+});
