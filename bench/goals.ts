@@ -1,5 +1,6 @@
 import type { HitRow } from "./hits.ts";
 import type { Results } from "./results.ts";
+import { MOVES_NOTHING } from "./servers/larder-kinds.ts";
 
 /** A goal of the bench, and what became of it in a run. */
 export interface Verdict {
@@ -45,6 +46,7 @@ export function judge(results: Measured): readonly Verdict[] {
     judgeHandedOver(hits),
     judgeCold(results, "cold 3 kB: at most 1 ms over direct", ["cold 3 kB gzip"], () => 1),
     judgeCold(results, "cold 1 MB: at most 5 ms over direct", ["cold 1 MB gzip"], () => 5),
+    judgeCold(results, "the same, URLs left", ["cold 1 MB gzip"], () => 5, MOVES_NOTHING),
     judgeCold(
       results,
       "cold 5 MB: at most 1.1 x direct + 20 ms",
@@ -117,11 +119,12 @@ function judgeCold(
   goal: string,
   rows: readonly string[],
   limit: (directMs: number) => number,
+  server = "larder",
 ): Verdict {
-  const taken = cold.filter(({ row, addedMs }) => rows.includes(row) && addedMs["larder"] !== undefined);
+  const taken = cold.filter(({ row, addedMs }) => rows.includes(row) && addedMs[server] !== undefined);
   if (taken.length === 0) return notMeasured(goal);
   const judged = taken.map(({ row, directMs, addedMs }) => {
-    const added = addedMs["larder"]?.median ?? NaN;
+    const added = addedMs[server]?.median ?? NaN;
     const allowed = limit(directMs.median);
     return { text: `${row} +${number(added)} of ${number(allowed)} ms`, isMet: added <= allowed };
   });

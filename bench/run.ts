@@ -15,7 +15,12 @@ import { report } from "./report.ts";
 import { circumstances, hasSourceChanged, type Results } from "./results.ts";
 import { hitRows } from "./rows.ts";
 import { compileLarder, larder, startLarder } from "./servers/larder.ts";
-import { larderFromRedis, larderFromSqlite, larderOverRedis } from "./servers/larder-kinds.ts";
+import {
+  larderFromRedis,
+  larderFromSqlite,
+  larderOverRedis,
+  startLarderThatMovesNothing,
+} from "./servers/larder-kinds.ts";
 import { keepOffServersCore, missingCommand, type Server } from "./servers/launch.ts";
 import { nginxDouble, nginxPlain, nginxTuned } from "./servers/nginx.ts";
 import { varnish } from "./servers/varnish.ts";
@@ -169,12 +174,16 @@ async function measureAllCold(
   if (!plan.parts.includes("cold")) return { cold, pauses };
   const own = join(directory, "watched");
   const watched = await startLarder({ origin: origin.url, directory: own }, { isWatched: true });
+  const asItCame = await startLarderThatMovesNothing({
+    origin: origin.url,
+    directory: join(directory, "as-it-came"),
+  });
   for (const size of plan.cold) {
     say(`cold ${size.name} ${size.coding}`);
-    cold.push(await measureCold(size, origin, caches));
+    cold.push(await measureCold(size, origin, [...caches, asItCame]));
     pauses.push(await measurePause(size, watched));
   }
-  await watched.stop();
+  await Promise.all([watched.stop(), asItCame.stop()]);
   return { cold, pauses };
 }
 

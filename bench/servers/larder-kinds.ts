@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { startRedis } from "../../test/support/redis.ts";
 import { startLarder } from "./larder.ts";
 import { freePort } from "../../test/support/free-port.ts";
-import { findCommand, launch, missingCommand, type ServerKind } from "./launch.ts";
+import { findCommand, launch, missingCommand, type Scene, type Server, type ServerKind } from "./launch.ts";
 
 const NO_MEMORY = { LARDER_MEMORY: "0" };
 
@@ -20,6 +20,13 @@ export const larderFromRedis: ServerKind = overRedis("from Redis", NO_MEMORY);
 
 /** Larder as it comes, with Redis in place of the embedded store. */
 export const larderOverRedis: ServerKind = overRedis("larder, Redis", {});
+
+export const MOVES_NOTHING = "larder, URLs left";
+
+/** A larder that leaves file URLs as they are: a document goes out as it came. */
+export function startLarderThatMovesNothing(scene: Pick<Scene, "origin" | "directory">): Promise<Server> {
+  return startLarder(scene, { name: MOVES_NOTHING, env: { LARDER_FILES: "upstream" } });
+}
 
 /** A larder with a `redis-server` of its own, which runs where the load does: elsewhere it is another machine. */
 function overRedis(name: string, env: Readonly<Record<string, string>>): ServerKind {
