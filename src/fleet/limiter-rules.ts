@@ -1,5 +1,13 @@
 import type { EpochMs, Ms } from "../clock.ts";
-import { BREAKER, LONGEST_REST_MS, type Limits, type PassEnd, PROBE_MS, restMs } from "./limiter.ts";
+import {
+  BREAKER,
+  type LimiterState,
+  LONGEST_REST_MS,
+  type Limits,
+  type PassEnd,
+  PROBE_MS,
+  restMs,
+} from "./limiter.ts";
 
 // The rules of `Limiter`, where they are decided in this process. redis-scripts.ts says the same in Lua, and
 // test/fleet/limiter.test.ts holds one to the other.
@@ -21,6 +29,9 @@ export interface LimiterRecord {
   probe: string | undefined;
   probeUntil: EpochMs;
 }
+
+/** What of a record tells how upstream is doing. */
+export type RestAndBreaker = Readonly<Pick<LimiterRecord, "restUntil" | "openings" | "openUntil">>;
 
 /** What `admit` decides. */
 export type Admission =
@@ -74,6 +85,13 @@ export function admit(
     record.probeUntil = now + PROBE_MS;
   }
   return { kind: "admitted" };
+}
+
+/** How upstream is doing, as far as this is known. */
+export function stateOf({ restUntil, openings, openUntil }: RestAndBreaker, now: EpochMs): LimiterState {
+  const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;
+  const breaker = openings === 0 ? "closed" : openUntil > now ? "open" : "half-open";
+  return { pausedUntil: isResting ? restUntil : undefined, breaker };
 }
 
 /** Whether there is a probe under way. One whose place is free by itself has died. */

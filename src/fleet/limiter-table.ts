@@ -1,14 +1,14 @@
 import type { Clock, Ms } from "../clock.ts";
 import { UpstreamUnavailable } from "../errors.ts";
-import { LONGEST_REST_MS, type Limiter, type Limits, type LimiterState, type Pass } from "./limiter.ts";
+import type { Limiter, Limits, LimiterState, Pass } from "./limiter.ts";
 import {
   type Admission,
   admit,
   leave,
-  leftMs,
   type LimiterRecord,
   newRecord,
   rest,
+  stateOf,
 } from "./limiter-rules.ts";
 
 interface Waiting {
@@ -51,11 +51,7 @@ export class LimiterTable {
   }
 
   state(): LimiterState {
-    const { restUntil, openings, openUntil } = this.#record;
-    const now = this.#clock.now();
-    const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;
-    const breaker = openings === 0 ? "closed" : openUntil > now ? "open" : "half-open";
-    return { pausedUntil: isResting ? restUntil : undefined, breaker };
+    return stateOf(this.#record, this.#clock.now());
   }
 
   /** Ends all passes of a holder that is gone, and its waiting for others. */

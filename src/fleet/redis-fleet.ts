@@ -1,4 +1,4 @@
-import type { Fleet } from "./fleet.ts";
+import type { Fleet, UpstreamName } from "./fleet.ts";
 import type { Limits } from "./limiter.ts";
 import type { NewsItem } from "./news.ts";
 import { redisLeases } from "./redis-leases.ts";
@@ -18,7 +18,7 @@ export interface RedisFleetOptions extends RedisLinkOptions {
 export function redisFleet(options: RedisFleetOptions): Fleet {
   const { clock, limits, without } = options;
   const link = new RedisLink(options);
-  const limiterOf = (upstream: "index" | "metadata" | "files"): RedisLimiter =>
+  const limiterOf = (upstream: UpstreamName): RedisLimiter =>
     new RedisLimiter(upstream, link, limits, clock, without.limiter(upstream));
   const limiters = { index: limiterOf("index"), metadata: limiterOf("metadata"), files: limiterOf("files") };
   return {

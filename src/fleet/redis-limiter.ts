@@ -9,16 +9,9 @@ import {
   PLACE_MS,
   restMs,
 } from "./limiter.ts";
-import { leftMs, NO_PASS } from "./limiter-rules.ts";
+import { leftMs, NO_PASS, type RestAndBreaker, stateOf } from "./limiter-rules.ts";
 import { busy, refusalOf } from "./limiter-table.ts";
 import type { RedisLink } from "./redis-link.ts";
-
-/** What Redis knows of rest and breaker, as of the last time that this node asked. */
-interface Known {
-  readonly restUntil: EpochMs;
-  readonly openings: number;
-  readonly openUntil: EpochMs;
-}
 
 /** The limiter of one upstream, kept in Redis for all nodes. */
 export class RedisLimiter implements Limiter {
@@ -29,7 +22,8 @@ export class RedisLimiter implements Limiter {
   readonly #keys: readonly [places: string, limiter: string];
   /** Ids of the requests of this node that are under way. */
   readonly #passes = new Set<string>();
-  #known: Known = { restUntil: 0, openings: 0, openUntil: 0 };
+  /** What Redis knows of these, as of the last time that this node asked. */
+  #known: RestAndBreaker = { restUntil: 0, openings: 0, openUntil: 0 };
   #count = 0;
   /**
    * Those of this node who wait, one behind the other: only the first of them asks Redis again and again. Resolves when
@@ -72,11 +66,7 @@ export class RedisLimiter implements Limiter {
   }
 
   state(): LimiterState {
-    const { restUntil, openings, openUntil } = this.#known;
-    const now = this.#clock.now();
-    const isResting = leftMs(restUntil, now, LONGEST_REST_MS) > 0;
-    const breaker = openings === 0 ? "closed" : openUntil > now ? "open" : "half-open";
-    return { pausedUntil: isResting ? restUntil : undefined, breaker };
+    return stateOf(this.#known, this.#clock.now());
   }
 
   async #tryUntil(giveUpAt: EpochMs, patienceMs: Ms, firstWaitMs: Ms): Promise<Pass> {
