@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { judge, type Measured, type Verdict } from "../../bench/goals.ts";
 import type { HitRow } from "../../bench/hits.ts";
+import { MOVES_NOTHING } from "../../bench/servers/larder-kinds.ts";
 import type { Workers } from "../../bench/workers.ts";
 
 const spread = (median: number) => ({ median, min: median, max: median });
@@ -85,6 +86,21 @@ describe("judge", () => {
     ];
     expect(verdict({ cold: cold(30) }, "cold 5 MB").isMet).toBe(true);
     expect(verdict({ cold: cold(31) }, "cold 5 MB").isMet).toBe(false);
+  });
+
+  it("holds larder to 5 ms for a cold document of 1 MB, and apart from that the one that leaves URLs", () => {
+    const cold = (moving: number, leaving: number) => [
+      {
+        row: "cold 1 MB gzip",
+        directMs: spread(1),
+        addedMs: { larder: spread(moving), [MOVES_NOTHING]: spread(leaving) },
+        totalMs: {},
+      },
+    ];
+    const metOf = (results: Partial<Measured>) =>
+      ["cold 1 MB", "the same, URLs left"].map((goal) => verdict(results, goal).isMet);
+    expect(metOf({ cold: cold(6, 5) })).toEqual([false, true]);
+    expect(metOf({ cold: cold(5, 6) })).toEqual([true, false]);
   });
 
   it("takes the longest pause of all, not the median", () => {
