@@ -190,7 +190,7 @@ export function compose(
     limiter: limiters.files,
     wholeMs: MAX_FILE_WAIT_MS,
   });
-  const besideUpstream = openUpstream(config, {
+  const metadataUpstream = openUpstream(config, {
     baseUrl: config.filesUpstreamUrl,
     clock,
     egress,
@@ -203,10 +203,10 @@ export function compose(
     cache,
     documents,
     representations,
-    upstream: besideUpstream,
+    upstream: metadataUpstream,
     clock,
     negativeMs: config.negativeMs,
-    maxDocumentBytes: config.maxDocumentBytes,
+    maxDocumentBytes,
   });
 
   const publicBase: PublicBaseOptions = {
@@ -236,7 +236,7 @@ export function compose(
     shortcuts,
     files,
     ...(filesFront && { handOver: filesFront }),
-    beside: (exchange, path) => serveMetadata(exchange, path, { ...serving, metadata }),
+    metadata: (exchange, path) => serveMetadata(exchange, path, { ...serving, metadata }),
     legacy: (exchange, path) => redirectLegacy(exchange, path, serving),
     onBroken: (path, error) => {
       metrics.survived("file-broken");

@@ -39,7 +39,7 @@ export interface FilesRoutesOptions {
   readonly files: Files;
   readonly clock: Clock;
   /** Answers for what is kept beside a distribution and has another hash than its path: metadata, signatures. */
-  readonly beside: (exchange: Exchange, path: HashPath) => Serve;
+  readonly metadata: (exchange: Exchange, path: HashPath) => Serve;
   /** Answers for a path as before 2016. */
   readonly legacy: (exchange: Exchange, path: LegacyPath) => Promise<Response> | Response;
   /** A file could not be sent whole, and its client's connection was broken because of it. */
@@ -57,7 +57,7 @@ export function filesRoutes(app: Hono<{ Bindings: Bindings }>, options: FilesRou
     if (exchange.incoming.method === "OPTIONS") return sendPreflight(exchange);
     if (path.kind === "legacy") return options.legacy(exchange, path);
     const isBeside = path.isMetadata || path.isSignature || path.isProvenance;
-    const serve = isBeside ? options.beside(exchange, path) : serveFile(path, options);
+    const serve = isBeside ? options.metadata(exchange, path) : serveFile(path, options);
     return options.shortcuts.serve(exchange, serve);
   });
 }

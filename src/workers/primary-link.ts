@@ -15,8 +15,8 @@ export interface PrimaryLink {
 export const WORKER_ARGUMENT = "--worker";
 
 /**
- * This process' link to its primary, where it is a worker of a primary of larder's; else undefined. To be called once, early: what
- * the primary says waits until then.
+ * This process' link to its primary, where it is a worker of one of larder's; else undefined. To be called once, early:
+ * what the primary says waits until then.
  */
 export function linkToPrimary(clock: Clock): PrimaryLink | undefined {
   const { worker } = cluster;

@@ -100,7 +100,7 @@ export async function startFileCache(options: FileCacheOptions): Promise<FileCac
   filesRoutes(app, {
     files: new Files({ blobs, upstream, bucket, clock, negativeMs: 60_000 }),
     clock,
-    beside: (_, path) => ({
+    metadata: (_, path) => ({
       ready: (exchange) => sendText(exchange, "beside", 200, `beside ${path.distribution}`),
       later: () => {
         throw new Error("it was ready");

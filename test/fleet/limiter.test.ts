@@ -30,7 +30,7 @@ async function failureOf(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-describe("limiter towards upstream", () => {
+describe("limiters of one upstream", () => {
   it("let in as many as there are places, the others in the order they came, and nobody for ever", async () => {
     const { clock, limiter } = tableOf({ places: 1 });
     const first = await limiter.enter(1_000);
@@ -146,7 +146,7 @@ describe("limiter towards upstream", () => {
   });
 });
 
-describe.skipIf(redisServer === undefined)("limiter in Redis", () => {
+describe.skipIf(redisServer === undefined)("limiters in Redis", () => {
   let redis: RunningRedis;
   let client: Redis;
   let nodes = 0;

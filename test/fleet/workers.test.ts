@@ -49,7 +49,7 @@ function startPair() {
   };
 }
 
-describe("the limiter of workers", () => {
+describe("the limiters of workers", () => {
   it("lose no place to a worker that had stopped waiting for a primary that stood still", async () => {
     const { clock, limiter, stop, goOn } = startPair();
     stop();
