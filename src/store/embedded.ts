@@ -13,7 +13,7 @@ import {
 } from "./embedded-change.ts";
 import { PIECE_BYTES, PIECES_PER_BODY } from "./embedded-schema.ts";
 import { Session } from "./embedded-session.ts";
-import type { Statements } from "./embedded-statements.ts";
+import { Sweep } from "./embedded-sweep.ts";
 import { Uses } from "./embedded-uses.ts";
 import type { Awaitable, Change, Entry, FeedPosition, Found, Store, StoreSize, Written } from "./store.ts";
 import type { OnSurvived } from "./survived.ts";
@@ -25,9 +25,6 @@ const WRITE_SLICE_BYTES = 2 * PIECE_BYTES;
 const REMOVE_BATCH = 64;
 /** Heads raised in one transaction: about 2 ms. */
 const ADVANCE_BATCH = 500;
-/** Free pages beyond a quarter of the file, and beyond 8 MiB, are given back; the rest is used again. */
-const VACUUM_ABOVE_PAGES = 1_024;
-const VACUUM_SLICE_PAGES = 64;
 
 /** Where the embedded store keeps its file, and how much it may hold. */
 export interface EmbeddedStoreOptions {
@@ -61,9 +58,9 @@ class EmbeddedStore implements Store {
   readonly #options: EmbeddedStoreOptions;
   readonly #session: Session;
   readonly #uses: Uses;
+  readonly #sweep: Sweep;
   #isClosed = false;
   readonly #underWay = new Set<Promise<unknown>>();
-  #isSweeping = false;
 
   constructor(options: EmbeddedStoreOptions) {
     this.#options = options;
@@ -73,7 +70,8 @@ class EmbeddedStore implements Store {
       clock: options.clock,
       onUnwritten: (error) => options.onSurvived("store: last uses not written", options.file, error),
     });
-    this.#sweepBehind();
+    this.#sweep = new Sweep({ ...options, session: this.#session });
+    this.#sweep.begin();
   }
 
   read(group: string, name: string): Found {
@@ -142,8 +140,9 @@ class EmbeddedStore implements Store {
     if (this.#isClosed) return;
     this.#uses.flush();
     this.#isClosed = true;
-    if (this.#underWay.size === 0) return this.#session.close();
-    return Promise.allSettled(this.#underWay).then(() => this.#session.close());
+    const sweep = this.#sweep.stop();
+    if (this.#underWay.size === 0 && sweep === undefined) return this.#session.close();
+    return Promise.allSettled([...this.#underWay, sweep]).then(() => this.#session.close());
   }
 
   // ---- bodies too large for one go
@@ -188,7 +187,7 @@ class EmbeddedStore implements Store {
   async #giveUp(body: number): Promise<void> {
     try {
       await this.#session.transact((sql) => sql.putLoose(body, 0));
-      this.#sweepBehind();
+      this.#sweep.begin();
     } catch (error) {
       // It is noted as being written: a later sweep takes it for abandoned.
       this.#options.onSurvived("store: body left behind", String(body), error);
@@ -209,7 +208,7 @@ class EmbeddedStore implements Store {
       return { ...applied, isOver, hasLoose: sweepLoose(sql, clock.now()) };
     }, inlineBytes(newBody));
     return this.#then(outcome, ({ applied, keep, isOver, hasLoose }) => {
-      if (hasLoose) this.#sweepBehind();
+      if (hasLoose) this.#sweep.begin();
       return isOver ? this.#track(this.#makeRoom({ applied, keep })) : applied ? "written" : "refused";
     });
   }
@@ -224,7 +223,7 @@ class EmbeddedStore implements Store {
         return isStillOver;
       });
     }
-    this.#sweepBehind();
+    this.#sweep.begin();
     return applied ? "written" : "refused";
   }
 
@@ -247,43 +246,13 @@ class EmbeddedStore implements Store {
       sql.dropHead(group);
       const ids = sql.idsOfGroup(group, REMOVE_BATCH);
       for (const id of ids) sql.dropEntry(id);
-      if (sweepLoose(sql, this.#options.clock.now())) this.#sweepBehind();
+      if (sweepLoose(sql, this.#options.clock.now())) this.#sweep.begin();
       return ids.length === REMOVE_BATCH;
     });
   }
 
   async #removeRest(group: string): Promise<void> {
     while (await this.#removeBatch(group)) await nextTurn();
-  }
-
-  // ---- room
-
-  /** Removes loose bodies and gives free pages back, slice by slice, until there is nothing left to do. */
-  #sweepBehind(): void {
-    if (this.#isSweeping || this.#isClosed) return;
-    this.#isSweeping = true;
-    const sweep = this.#sweep()
-      .catch((error: unknown) => this.#options.onSurvived("store: sweep", this.#options.file, error))
-      .finally(() => {
-        this.#isSweeping = false;
-      });
-    void this.#track(sweep);
-  }
-
-  async #sweep(): Promise<void> {
-    const { clock, maxBytes } = this.#options;
-    let done: "nothing" | "swept" | "vacuumed";
-    do {
-      await nextTurn();
-      done = await this.#session.transact((sql) => {
-        // The bound may be lower than it was when the file was last open.
-        const isOver = evict(sql, maxBytes, 0);
-        if (sweepLoose(sql, clock.now()) || isOver) return "swept";
-        return vacuum(sql) ? "vacuumed" : "nothing";
-      });
-      // The file gets shorter only with a checkpoint.
-      if (done === "vacuumed") this.#session.checkpoint();
-    } while (done !== "nothing" && !this.#isClosed);
   }
 
   // ---- what is sync stays sync
@@ -299,14 +268,6 @@ class EmbeddedStore implements Store {
     work.then(end, end); // its failure is told to whoever holds `work`
     return work;
   }
-}
-
-/** @returns true when there is more to give back */
-function vacuum(sql: Statements): boolean {
-  const { free, pages } = sql.freePages();
-  if (free < VACUUM_ABOVE_PAGES || free < pages / 4) return false;
-  sql.vacuum(VACUUM_SLICE_PAGES);
-  return true;
 }
 
 /** How much of a body is written with its entry. */
