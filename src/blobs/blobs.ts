@@ -90,6 +90,7 @@ export class Blobs {
       room: this.#room,
       memoryBytes: options.memoryBytes ?? 0,
       onSurvived: options.onSurvived,
+      signal: this.#ending.signal,
     });
     this.swept = this.lookRound();
   }
@@ -129,6 +130,7 @@ export class Blobs {
     this.#fills.set(key.path, fill);
     void fill.done.then((outcome) => {
       this.#forget(key, fill);
+      if (outcome === "stored") this.#held.noteStored(key);
       this.#options.onEvent?.({ kind: "fill", outcome, bytes: fill.writtenBytes });
     });
     return { fill, collapsed: false };
@@ -158,7 +160,11 @@ export class Blobs {
   /** Breaks fills under way, and lets go of the directory. Files that are open can still be read. */
   async close(): Promise<void> {
     this.#ending.abort(new UpstreamUnavailable("stopping", "larder is stopping"));
-    await Promise.all([this.#looking, ...[...this.#fills.values()].map((fill) => fill.done)]);
+    await Promise.all([
+      this.#looking,
+      this.#held.settled(),
+      ...[...this.#fills.values()].map((fill) => fill.done),
+    ]);
     await this.flushUses();
     try {
       this.#index.close();

@@ -1,12 +1,15 @@
 import type { FileHandle } from "node:fs/promises";
 import type { OnSurvived } from "../store/survived.ts";
 import type { BlobIndex, IndexRow, Tally } from "./blob-index.ts";
-import { copyFile, readWhole } from "./copy.ts";
+import { copyFile, readWhole, type Sink } from "./copy.ts";
 import type { BlobReading } from "./fill.ts";
 import { type BlobKey, type Folder, nameOf } from "./folder.ts";
 import { HotFiles, type HotFile } from "./hot-files.ts";
+import { type OpenFile, Proofs } from "./proofs.ts";
 import type { Room } from "./room.ts";
 import type { StoredFile } from "./source.ts";
+import { Users } from "./users.ts";
+import { wrongBytes } from "./wrong-bytes.ts";
 
 export interface HeldFilesOptions {
   readonly folder: Folder;
@@ -15,16 +18,37 @@ export interface HeldFilesOptions {
   /** Budget of what is kept in memory. */
   readonly memoryBytes: number;
   readonly onSurvived: OnSurvived;
+  /** Ends proofs under way. */
+  readonly signal: AbortSignal;
 }
+
+// What is no longer is proved before any of it is given, some 30 ms where it is in the page cache: where it is wrong it is
+// simply a miss. Of a longer one the last byte is held back until it is proved.
+const PROVED_FIRST_BYTES = 16 * 1024 * 1024;
 
 /** The finished files, on disk and of some of them in memory: how one is found and read. */
 export class HeldFiles {
   readonly #options: HeldFilesOptions;
   readonly #hot: HotFiles;
+  readonly #proofs: Proofs;
 
   constructor(options: HeldFilesOptions) {
     this.#options = options;
     this.#hot = new HotFiles(options.memoryBytes);
+    this.#proofs = new Proofs({
+      onWrong: (file, error) => this.#dropWrong(file, error),
+      signal: options.signal,
+    });
+  }
+
+  /** This process has proved and stored the file. */
+  noteStored(key: BlobKey): void {
+    this.#proofs.note(nameOf(key));
+  }
+
+  /** Resolves when no proof is under way. Never rejects. */
+  settled(): Promise<void> {
+    return this.#proofs.settled();
   }
 
   /** A file of which memory has something: nothing about it has to be waited for. */
@@ -42,11 +66,13 @@ export class HeldFiles {
     const name = nameOf(key);
     try {
       const row = this.#options.index.get(name);
+      const handle = row && (await this.#open(name, row));
+      // Whatever comes to lie there next need not be what was proved.
+      if (handle === undefined) this.#proofs.forget(name);
       if (row === undefined) return await this.#takeIn(key, name);
-      const handle = await this.#open(name, row);
       if (handle === undefined) this.#options.index.remove(name);
       else this.#options.index.use(name);
-      return handle && this.#reading(key.path, name, handle, row);
+      return handle && (await this.#reading(key, name, handle, row));
     } catch (error) {
       this.#options.onSurvived("files: lookup", key.path, error);
       return undefined;
@@ -75,13 +101,25 @@ export class HeldFiles {
       const { size } = await handle.stat();
       if (size === facts.bytes) {
         this.#options.index.put(name, key.path, facts);
-        return this.#reading(key.path, name, handle, facts);
+        return await this.#reading(key, name, handle, facts);
       }
     } catch (error) {
       this.#options.onSurvived("files: lookup", key.path, error);
     }
     await handle.close();
     return undefined;
+  }
+
+  /** Never rejects. */
+  async #dropWrong({ name }: OpenFile, error: unknown): Promise<void> {
+    const { index, room, onSurvived } = this.#options;
+    onSurvived("files: wrong on disk", name, error);
+    try {
+      index.remove(name);
+    } catch (failure) {
+      onSurvived("files: lookup", name, failure);
+    }
+    await room.remove(name);
   }
 
   /** @returns undefined when it is not there, or not whole (a power cut may leave it so) */
@@ -97,26 +135,54 @@ export class HeldFiles {
     return undefined;
   }
 
-  #reading(path: string, name: string, handle: FileHandle, row: IndexRow): BlobReading {
+  /** @returns undefined where it is found to be wrong before it is given */
+  async #reading(
+    { path, blake2b256 }: BlobKey,
+    name: string,
+    handle: FileHandle,
+    row: IndexRow,
+  ): Promise<BlobReading | undefined> {
     const { bytes, contentType, lastModified, date } = row;
     const facts = { contentType, lastModified, date };
+    const users = new Users(() => void handle.close());
+    const close = users.enter();
+    const opened = { bytes, facts, from: "disk", name, close } as const;
     const read = (buffer: Buffer, startAt: number): Promise<void> => readWhole(handle, buffer, startAt);
     const file = { path, name, bytes, facts, read };
-    let isOpen = true;
-    return {
-      bytes,
-      facts,
-      from: "disk",
-      name,
-      copy: async (startAt, endAt, sink) => {
-        const piece = await this.#hot.read(file, startAt, endAt);
-        if (piece === undefined) await copyFile(handle, startAt, endAt, sink, true);
-        else await sink(piece);
-      },
-      close: () => {
-        if (isOpen) void handle.close();
-        isOpen = false;
-      },
+    const copy: BlobReading["copy"] = async (startAt, endAt, sink) => {
+      const piece = await this.#hot.read(file, startAt, endAt);
+      if (piece === undefined) await copyFile(handle, startAt, endAt, sink, true);
+      else await sink(piece);
     };
+    const proof = this.#proofs.of({ name, blake2b256, bytes, handle, users });
+    if (proof === undefined) return { ...opened, copy };
+    if (bytes > PROVED_FIRST_BYTES) {
+      return {
+        ...opened,
+        copy: (startAt, endAt, sink) => copyUnproved(handle, { startAt, endAt, bytes }, sink, proof),
+      };
+    }
+    if (await proof) return { ...opened, copy };
+    close();
+    return undefined;
   }
+}
+
+/**
+ * Copies the bytes [`startAt`, `endAt`) of a file of which it is not yet known whether it is right: its last byte only
+ * when it is, as of one that is still coming.
+ *
+ * @throws UpstreamUnavailable("wrong-bytes"), and as `copyFile`
+ */
+async function copyUnproved(
+  handle: FileHandle,
+  { startAt, endAt, bytes }: { readonly startAt: number; readonly endAt: number; readonly bytes: number },
+  sink: Sink,
+  proof: Promise<boolean>,
+): Promise<void> {
+  const freeEndAt = Math.min(endAt, bytes - 1);
+  await copyFile(handle, startAt, freeEndAt, sink, true);
+  if (freeEndAt === endAt) return;
+  if (!(await proof)) throw wrongBytes();
+  await copyFile(handle, freeEndAt, endAt, sink);
 }

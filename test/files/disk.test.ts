@@ -215,6 +215,93 @@ describe("a row and its bytes", () => {
   });
 });
 
+describe("a file that lies on the disk with its length and other bytes, as after a power cut", () => {
+  /** Stores a file, and spoils it while no larder is there. */
+  async function spoil(length: number): Promise<Put> {
+    const file = await put(length, 1);
+    const first = await start();
+    expect(await download(first.url, file.path).done).toEqual(file.whole);
+    await stop(first);
+    const [name = ""] = finished();
+    const onDisk = readFileSync(name);
+    onDisk.fill(0, length - 5000, length - 1000);
+    writeFileSync(name, onDisk);
+    return file;
+  }
+
+  it("is a miss, whatever of it is asked for first, and stored anew", async () => {
+    for (const sent of [{}, { method: "HEAD" }, { headers: { range: "bytes=10-19" } }]) {
+      const { path, bytes } = await spoil(MIB);
+      const cache = await start();
+      const first = await cache.get(path, sent);
+      expect(first.cacheStatus).toContain("fwd=miss");
+      if ("headers" in sent) expect(first.body.equals(bytes.subarray(10, 20))).toBe(true);
+      expect(cache.survived).toEqual(["files: wrong on disk"]);
+      expect((await cache.get(path)).body.equals(bytes)).toBe(true);
+      expect((await cache.get(path)).cacheStatus).toContain("hit");
+      expect(cache.blobs.size()).toEqual({ entries: 1, bytes: MIB, filling: 0 });
+      expect(cache.survived).toHaveLength(1);
+      await stop(cache);
+      rmSync(join(directory, "files"), { recursive: true });
+      unlinkSync(join(directory, "files.sqlite"));
+    }
+  });
+
+  it("is not given while upstream is down either", async () => {
+    const { path } = await spoil(MIB);
+    await upstream.down();
+    const cache = await start();
+    expect((await cache.get(path)).status).toBe(503);
+  });
+
+  it("and is large, never ends: its last byte is held back, and who comes again gets it whole", async () => {
+    const { path, bytes, whole } = await spoil(17 * MIB);
+    const cache = await start();
+    const clients = [download(cache.url, path), download(cache.url, path, { range: "bytes=17000000-" })];
+    const [first, second] = await Promise.all(clients.map((client) => client.done));
+    expect(first).toMatchObject({ complete: false });
+    expect(second).toMatchObject({ complete: false });
+    expect([cache.broken, cache.survived]).toEqual([[path, path], ["files: wrong on disk"]]);
+    const again = download(cache.url, path);
+    expect((await again.head).headers["cache-status"]).toContain("fwd=miss");
+    expect(await again.done).toEqual(whole);
+    const part = await cache.get(path, { headers: { range: "bytes=-6000" } });
+    expect([part.cacheStatus, part.body.equals(bytes.subarray(-6000))]).toEqual([
+      expect.stringContaining("hit"),
+      true,
+    ]);
+  });
+
+  it("is told from one that is right, which is served from the disk whole, however large", async () => {
+    const files = [await put(MIB, 1), await put(17 * MIB, 2)];
+    const first = await start();
+    for (const { path, whole } of files) expect(await download(first.url, path).done).toEqual(whole);
+    await stop(first);
+    await upstream.down();
+    const second = await start();
+    for (const { path, bytes, whole } of files) {
+      const client = download(second.url, path);
+      expect((await client.head).headers["cache-status"]).toContain("hit");
+      expect(await client.done).toEqual(whole);
+      const part = await second.get(path, { headers: { range: "bytes=-6000" } });
+      expect(part.body.equals(bytes.subarray(-6000))).toBe(true);
+    }
+    expect([second.survived, second.broken]).toEqual([[], []]);
+  });
+
+  it("and is being looked at when larder ends, does not keep it from ending", async () => {
+    const { path, whole } = await put(40 * MIB, 1);
+    const first = await start();
+    expect(await download(first.url, path).done).toEqual(whole);
+    await stop(first);
+    const second = await start();
+    await download(second.url, path).firstByte;
+    await stop(second);
+    expect(second.survived).toEqual([]);
+    expect(finished()).toHaveLength(1);
+  });
+});
+
 describe("the disk budget", () => {
   it("when passed is kept by evicting the least recently used down to nine tenths", async () => {
     const cache = await start({ maxBytes: 10 * MIB });
