@@ -133,10 +133,15 @@ export class BlobIndex {
     this.#connection.query(({ remove }) => remove.run(name));
   }
 
-  /** The same, where the row is still the one that was last used at that instant: another may have stored the file anew. */
-  removeSince(name: string, usedAt: EpochMs): void {
+  /**
+   * The same, where the row is still the one that was last used at that instant: another may have stored the file anew.
+   * @returns whether it was
+   */
+  removeSince(name: string, usedAt: EpochMs): boolean {
+    const { changes } = this.#connection.query(({ removeSince }) => removeSince.run(name, usedAt));
+    if (changes === 0) return false;
     this.#uses.delete(name);
-    this.#connection.query(({ removeSince }) => removeSince.run(name, usedAt));
+    return true;
   }
 
   /** Notes a use; written by `flushUses`. */

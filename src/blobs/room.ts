@@ -91,9 +91,10 @@ export class Room {
           index.usedBy(name, usedElsewhereAt);
           continue;
         }
-        // The file first: a row without its bytes is a miss, bytes without a row are counted by nobody.
+        // The row first, for another process may be storing the file anew: it then writes its row after ours went, and one
+        // without bytes is a miss. Bytes without a row, which a crash in between leaves, are taken in by the next look round.
+        if (!index.removeSince(name, usedAt)) continue;
         await this.remove(name);
-        index.removeSince(name, usedAt);
         onEvicted(bytes);
       }
     }

@@ -24,8 +24,8 @@ it("keeps the row of a file that was stored anew while an older one of its name 
   const [seen] = index.oldest(1);
   clock.advance(1);
   index.put("ab/c", "/c", row);
-  index.removeSince("ab/c", seen!.usedAt);
+  expect(index.removeSince("ab/c", seen!.usedAt)).toBe(false);
   expect(index.tally()).toEqual({ entries: 1, bytes: 1 });
-  index.removeSince("ab/c", clock.now());
+  expect(index.removeSince("ab/c", clock.now())).toBe(true);
   expect(index.tally()).toEqual({ entries: 0, bytes: 0 });
 });
