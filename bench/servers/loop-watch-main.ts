@@ -1,4 +1,4 @@
-import { watchLoop } from "../../test/pypi/loop-watch.ts";
+import { watchOnce } from "../../test/support/loop-watch.ts";
 
 /** Loaded before larder's main: between the messages "start" and "stop" it watches how long the loop is held. */
 let stop: (() => void) | undefined;
@@ -6,7 +6,7 @@ let stop: (() => void) | undefined;
 process.on("message", (message) => {
   if (message === "stop") return stop?.();
   const stopped = new Promise<void>((resolve) => (stop = resolve));
-  void watchLoop(() => stopped).then(({ longestMs, longestWallMs }) =>
+  void watchOnce(() => stopped).then(({ longestMs, longestWallMs }) =>
     process.send?.({ longestMs, longestWallMs }),
   );
 });

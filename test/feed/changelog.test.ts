@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createChangelog, type Page } from "../../src/feed/changelog.ts";
 import { normalizeProject } from "../../src/pypi/names.ts";
 import type { PostAnswer } from "../../src/upstream/post.ts";
-import { watchLoop } from "../pypi/loop-watch.ts";
+import { watchLoop } from "../support/loop-watch.ts";
 import { createChangelog as createFake, faultAnswer } from "../support/upstream/changelog.ts";
 import { failureOf, startPair } from "../upstream/pair.ts";
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { findFile, findReleaseFile, type FileFacts } from "../../src/pypi/file-entries.ts";
 import { NotJson } from "../../src/pypi/not-json.ts";
 import { isObject, own, parse, picker, recordings, spell, type Node } from "./json-documents.ts";
-import { watchLoop } from "./loop-watch.ts";
+import { watchLoop } from "../support/loop-watch.ts";
 import { entriesOf } from "./simple-pages.ts";
 
 const SHA = "6ece7fdc438597979abb5e237cd42ec9b0ed9342acfa13aabd0d57dae5122f00";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { rewriteFileUrls } from "./rewriting.ts";
 import { scanDocument, type DocumentView } from "../../src/pypi/json-document.ts";
 import { corpus, FILES_HOST, filesOf, parse, pypiDocument } from "./json-documents.ts";
-import { watchLoop } from "./loop-watch.ts";
+import { watchLoop } from "../support/loop-watch.ts";
 
 const MIRROR = "https://mirror.corp/pypi";
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_VERSION_BYTES, scanDocument, type DocumentView } from "../../src/pypi/json-document.ts";
 import { NotJson } from "../../src/pypi/not-json.ts";
 import { corpus, expectedView, filesOf, parse, pypiDocument } from "./json-documents.ts";
-import { watchLoop } from "./loop-watch.ts";
+import { watchLoop } from "../support/loop-watch.ts";
 
 const scan = (text: string) => scanDocument(Buffer.from(text)) as DocumentView;
 

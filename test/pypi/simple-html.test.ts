@@ -6,7 +6,7 @@ import { encodeHtmlText } from "../../src/pypi/html-text.ts";
 import { NotHtml } from "../../src/pypi/not-html.ts";
 import { scanSimpleHtml, type SimpleHtmlView } from "../../src/pypi/simple-html.ts";
 import { FILES_HOST, recordings } from "./json-documents.ts";
-import { watchLoop } from "./loop-watch.ts";
+import { watchLoop } from "../support/loop-watch.ts";
 import { decodeHtml, INDEX_HOST, linkSpans, simpleHtmlPage } from "./simple-pages.ts";
 import { rewriteSimpleHtml } from "./rewriting.ts";
 

@@ -5,7 +5,7 @@ import { filesMove, provenanceMove } from "../../src/pypi/file-urls.ts";
 import { NotJson } from "../../src/pypi/not-json.ts";
 import { scanSimpleJson, type SimpleJsonView } from "../../src/pypi/simple-json.ts";
 import { FILES_HOST, parse, recordings } from "./json-documents.ts";
-import { watchLoop } from "./loop-watch.ts";
+import { watchLoop } from "../support/loop-watch.ts";
 import { entriesOf, expectedSimpleView, INDEX_HOST, simpleJsonPage } from "./simple-pages.ts";
 import { rewriteSimpleJson } from "./rewriting.ts";
 

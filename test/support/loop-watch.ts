@@ -12,12 +12,7 @@ interface Watched<T> {
 const SUSPECT_MS = 20;
 const MOST_RUNS = 3;
 
-/**
- * Runs work and measures how long it holds the event loop at most, and how many turns the loop has meanwhile.
- * In CPU time of this thread, so that a busy machine does not count. Wall time is told besides.
- *
- * @param work can be run again: what holds the loop by itself does so each time, a garbage collection does not
- */
+/** As `watchOnce`, for work that can be run again: what holds the loop by itself does so each time, a collection does not. */
 export async function watchLoop<T>(work: () => T | Promise<T>): Promise<Watched<T>> {
   let best = await watchOnce(work);
   for (let runs = 1; runs < MOST_RUNS && best.longestMs > SUSPECT_MS; runs++) {
@@ -27,7 +22,11 @@ export async function watchLoop<T>(work: () => T | Promise<T>): Promise<Watched<
   return best;
 }
 
-async function watchOnce<T>(work: () => T | Promise<T>): Promise<Watched<T>> {
+/**
+ * Runs work and measures how long it holds the event loop at most, and how many turns the loop has meanwhile.
+ * In CPU time of this thread, so that a busy machine does not count. Wall time is told besides.
+ */
+export async function watchOnce<T>(work: () => T | Promise<T>): Promise<Watched<T>> {
   const cpuMs = () => {
     const { user, system } = process.threadCpuUsage();
     return (user + system) / 1_000;
