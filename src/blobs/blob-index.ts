@@ -32,6 +32,9 @@ export interface Tally {
 // How long a statement may hold the event loop for another process' write. Each such write is one row.
 const BUSY_MS = 50;
 
+// In one transaction.
+const USES_AT_ONCE = 128;
+
 const CONNECTION_PRAGMAS = `
   PRAGMA synchronous = NORMAL;
   PRAGMA journal_size_limit = 1048576;
@@ -149,22 +152,19 @@ export class BlobIndex {
     this.#uses.set(name, this.#clock.now());
   }
 
-  /** Writes the uses noted since the last time. @returns those names that were not used for `sinceMs` before that */
-  flushUses(sinceMs: Ms): string[] {
-    if (this.#uses.size === 0) return [];
-    const rare = [...this.#uses].filter(([name, at]) => at - (this.get(name)?.usedAt ?? at) >= sinceMs);
-    this.#connection.query(({ use }, db) => {
-      db.exec("BEGIN IMMEDIATE");
-      try {
-        for (const [name, at] of this.#uses) use.run(at, name, at);
-        db.exec("COMMIT");
-      } catch (error) {
-        if (db.isTransaction) db.exec("ROLLBACK");
-        throw error;
-      }
-    });
-    this.#uses.clear();
-    return rare.map(([name]) => name);
+  /**
+   * Writes the uses noted since the last time, some with each step, in about 2 ms.
+   * @returns with each step those of its names that were not used for `sinceMs` before
+   */
+  *flushUses(sinceMs: Ms): Generator<string[], void> {
+    const noted = [...this.#uses];
+    for (let from = 0; from < noted.length; from += USES_AT_ONCE) {
+      const uses = noted.slice(from, from + USES_AT_ONCE);
+      const rare = uses.filter(([name, at]) => at - (this.get(name)?.usedAt ?? at) >= sinceMs);
+      this.#writeUses(uses);
+      for (const [name, at] of uses) if (this.#uses.get(name) === at) this.#uses.delete(name);
+      yield rare.map(([name]) => name);
+    }
   }
 
   /** Writes down that a file was used by somebody else. */
@@ -190,6 +190,19 @@ export class BlobIndex {
 
   close(): void {
     this.#connection.close();
+  }
+
+  #writeUses(uses: readonly (readonly [string, EpochMs])[]): void {
+    this.#connection.query(({ use }, db) => {
+      db.exec("BEGIN IMMEDIATE");
+      try {
+        for (const [name, at] of uses) use.run(at, name, at);
+        db.exec("COMMIT");
+      } catch (error) {
+        if (db.isTransaction) db.exec("ROLLBACK");
+        throw error;
+      }
+    });
   }
 }
 

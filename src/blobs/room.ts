@@ -1,4 +1,5 @@
 import type { Clock, Ms } from "../clock.ts";
+import { nextTurn } from "../event-loop.ts";
 import type { OnSurvived } from "../store/survived.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import type { Folder } from "./folder.ts";
@@ -64,7 +65,10 @@ export class Room {
   async flushUses(): Promise<void> {
     const { index, folder, clock, onSurvived } = this.#options;
     try {
-      for (const name of index.flushUses(TOUCH_EVERY_MS)) await folder.touch(name, clock.now());
+      for (const rare of index.flushUses(TOUCH_EVERY_MS)) {
+        for (const name of rare) await folder.touch(name, clock.now());
+        await nextTurn();
+      }
     } catch (error) {
       onSurvived("files: uses", "files.sqlite", error);
     }
