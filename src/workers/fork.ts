@@ -23,8 +23,16 @@ export function forker(switchboard: Switchboard, onListening: (port: number) => 
     listening.get(from)?.();
     listening.delete(from);
   });
+  let unforked = 0;
   return () => {
-    const worker = cluster.fork();
+    let worker;
+    try {
+      worker = cluster.fork();
+    } catch (error) {
+      // ENOMEM is thrown, where EAGAIN and the like come as an event.
+      unforked += 1;
+      return neverForked(-unforked, error);
+    }
     switchboard.connect(worker);
     handovers.watch(worker);
     return {
@@ -47,6 +55,23 @@ export function forker(switchboard: Switchboard, onListening: (port: number) => 
       kill: () => void worker.process.kill("SIGKILL"),
     };
   };
+}
+
+/** @param id that no worker has */
+function neverForked(id: number, error: unknown): WorkerProcess {
+  const reason = error instanceof Error ? error.message : String(error);
+  return {
+    id,
+    pid: 0,
+    up: new Promise(nothing),
+    ended: Promise.resolve({ code: undefined, signal: undefined, reason }),
+    drain: nothing,
+    kill: nothing,
+  };
+}
+
+function nothing(): void {
+  // There is nobody.
 }
 
 function endOf(code: number | null, signal: string | null): WorkerEnd {
