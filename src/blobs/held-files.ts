@@ -37,6 +37,7 @@ export class HeldFiles {
     this.#hot = new HotFiles(options.memoryBytes);
     this.#proofs = new Proofs({
       onWrong: (file, error) => this.#dropWrong(file, error),
+      onUnproved: ({ name }, error) => options.onSurvived("files: lookup", name, error),
       signal: options.signal,
     });
   }

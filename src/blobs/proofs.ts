@@ -20,6 +20,8 @@ export interface OpenFile {
 export interface ProofsOptions {
   /** A file is not what it was when it was stored, or cannot be read. Never rejects. */
   readonly onWrong: (file: OpenFile, error: unknown) => Promise<void>;
+  /** There is no memory for the hash, or the like: nothing is known of the file. */
+  readonly onUnproved: (file: OpenFile, error: unknown) => void;
   /** Ends those under way. */
   readonly signal: AbortSignal;
 }
@@ -69,10 +71,12 @@ export class Proofs {
   }
 
   async #prove(file: OpenFile): Promise<boolean> {
-    const { signal, onWrong } = this.#options;
+    const { signal, onWrong, onUnproved } = this.#options;
     const leave = file.users.enter();
+    let isRead = false;
     try {
       const hash = await createBlake2b256();
+      isRead = true;
       await copyFile(file.handle, 0, file.bytes, (piece) => {
         signal.throwIfAborted();
         hash.update(piece);
@@ -82,7 +86,9 @@ export class Proofs {
       this.note(file.name);
       return true;
     } catch (error) {
-      if (!signal.aborted) await onWrong(file, error);
+      if (signal.aborted) return false;
+      if (isRead) await onWrong(file, error);
+      else onUnproved(file, error);
       return false;
     } finally {
       leave();

@@ -2,17 +2,26 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createBlake2b256 } from "../../src/blobs/blake2b.ts";
 import { type OpenFile, Proofs } from "../../src/blobs/proofs.ts";
 import { Users } from "../../src/blobs/users.ts";
 import { UpstreamUnavailable } from "../../src/errors.ts";
+
+const memory = vi.hoisted(() => ({ isThere: true }));
+vi.mock("hash-wasm", async (importOriginal) => {
+  const original = await importOriginal<typeof import("hash-wasm")>();
+  const createBLAKE2b: typeof original.createBLAKE2b = (...args) =>
+    memory.isThere ? original.createBLAKE2b(...args) : Promise.reject(new RangeError("out of memory"));
+  return { ...original, createBLAKE2b };
+});
 
 const BYTES = Buffer.alloc(3_000_000, "the quick brown fox ");
 
 let directory: string;
 let ending: AbortController;
 let wrong: unknown[];
+let unproved: string[];
 let closed: number;
 let proofs: Proofs;
 
@@ -20,12 +29,14 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "larder-proofs-"));
   ending = new AbortController();
   wrong = [];
+  unproved = [];
   closed = 0;
   const onWrong = ({ name }: OpenFile, error: unknown): Promise<void> => {
     wrong.push([name, error]);
     return Promise.resolve();
   };
-  proofs = new Proofs({ onWrong, signal: ending.signal });
+  const onUnproved = ({ name }: OpenFile): void => void unproved.push(name);
+  proofs = new Proofs({ onWrong, onUnproved, signal: ending.signal });
 });
 
 afterEach(() => rmSync(directory, { recursive: true }));
@@ -79,6 +90,17 @@ describe("a proof", () => {
     expect(await proofs.of(mended.file)).toBe(true);
     for (const { leave } of [one, short, mended]) leave();
     expect(closed).toBe(3);
+  });
+
+  it("that cannot be begun says nothing against the file", async () => {
+    const { file, leave } = await opened("right", BYTES);
+    memory.isThere = false;
+    expect(await proofs.of(file)).toBe(false);
+    memory.isThere = true;
+    expect([wrong, unproved]).toEqual([[], ["right"]]);
+    expect(await proofs.of(file)).toBe(true);
+    leave();
+    expect(closed).toBe(1);
   });
 
   it("that is broken off at the end of larder says nothing against the file", async () => {
