@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { DocumentAnswer, UpstreamAnswer } from "../../src/upstream/upstream.ts";
-import { watchLoop } from "../support/loop-watch.ts";
+import { watchOnce } from "../support/loop-watch.ts";
 import { JSON_GET, failureOf, startPair } from "./pair.ts";
 
 const PATH = "/pypi/django/json";
@@ -112,11 +112,22 @@ describe("a document", () => {
     // Already "compressed" bytes, so that 30 MB go over the wire and none are spent on gzip here.
     const big = Buffer.alloc(30 * 1024 * 1024, "0123456789abcdef");
     fake.project("big", { body: big, gzip: big });
-    const { value, longestMs } = await watchLoop(() => upstream.get("/pypi/big/json", JSON_GET));
-    const answer = asDocument(value);
-    expect(answer.body.length).toBe(big.length);
-    expect(answer.etagMatched).toBe(true);
-    expect(longestMs).toBeLessThan(50);
+    const held: number[] = [];
+    // What holds the loop does so each time, a collection does not.
+    for (let run = 0; run < 3; run++) {
+      const gate = fake.hold();
+      const answering = upstream.get("/pypi/big/json", JSON_GET);
+      // The fake works in this process, too: it hashes 30 MB for their ETag before it holds the answer back.
+      await expect.poll(() => gate.waiting).toBe(1);
+      const { value, longestMs } = await watchOnce(() => {
+        gate.release();
+        return answering;
+      });
+      const answer = asDocument(value);
+      expect([answer.body.length, answer.etagMatched]).toEqual([big.length, true]);
+      held.push(longestMs);
+    }
+    expect(Math.min(...held)).toBeLessThan(40);
   });
 });
 
