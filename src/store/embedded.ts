@@ -15,17 +15,7 @@ import { PIECE_BYTES, PIECES_PER_BODY } from "./embedded-schema.ts";
 import { Session } from "./embedded-session.ts";
 import { Sweep } from "./embedded-sweep.ts";
 import { Uses } from "./embedded-uses.ts";
-import type {
-  Awaitable,
-  Change,
-  Entry,
-  EntryName,
-  FeedPosition,
-  Found,
-  Store,
-  StoreSize,
-  Written,
-} from "./store.ts";
+import type { Awaitable, Change, Entry, FeedPosition, Found, Store, StoreSize, Written } from "./store.ts";
 import type { OnSurvived } from "./survived.ts";
 
 /** Up to this size a body is read and written in one go, in under 10 ms; beyond it in slices, with the loop let go. */
@@ -35,8 +25,6 @@ const WRITE_SLICE_BYTES = 2 * PIECE_BYTES;
 const REMOVE_BATCH = 64;
 /** Heads raised in one transaction: about 2 ms. */
 const ADVANCE_BATCH = 500;
-/** Uses noted in one turn: they are written down in one transaction, or two, of about 3 ms. */
-const TOUCH_BATCH = 256;
 
 /** Where the embedded store keeps its file, and how much it may hold. */
 export interface EmbeddedStoreOptions {
@@ -120,8 +108,7 @@ class EmbeddedStore implements Store {
     );
   }
 
-  touch(entries: readonly EntryName[]): Awaitable<void> {
-    if (entries.length > TOUCH_BATCH) return this.#track(this.#touchMany(entries));
+  touch(entries: Iterable<{ readonly group: string; readonly name: string }>): void {
     for (const { group, name } of entries) this.#uses.note(group, name);
   }
 
@@ -244,13 +231,6 @@ class EmbeddedStore implements Store {
     return this.#session.transact((sql) => {
       for (const [group, generation] of marks) sql.advanceHead(group, generation, at);
     });
-  }
-
-  async #touchMany(entries: readonly EntryName[]): Promise<void> {
-    for (let from = 0; from < entries.length; from += TOUCH_BATCH) {
-      await this.touch(entries.slice(from, from + TOUCH_BATCH));
-      await nextTurn();
-    }
   }
 
   async #advanceMany(marks: readonly (readonly [string, number])[], at: EpochMs): Promise<void> {

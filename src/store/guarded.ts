@@ -36,7 +36,7 @@ export interface GuardOptions extends CircuitOptions {
 
 /** What must be done for sure may take long: no request waits for it. */
 const FOR_SURE_BUDGET_FACTOR = 20;
-/** And may, as what is touched, take longer for each group that it is about. */
+/** And may take longer for each group that it is about. */
 const MS_PER_GROUP = 1;
 
 /**
@@ -72,8 +72,7 @@ export function guard(store: Store, options: GuardOptions): GuardedStore {
         (): Awaitable<Written> => store.write(change),
         "failed",
       ),
-    touch: (entries) =>
-      touching.call(budgetMs + entries.length * MS_PER_GROUP, "", () => store.touch(entries), undefined),
+    touch: (entries) => touching.call(budgetMs, "", () => store.touch(entries), undefined),
     remove: (group) => forSure(`remove ${group}`, () => store.remove(group)),
     advance: (groups, at) => forSure("advance", () => store.advance(groups, at), groups.size * MS_PER_GROUP),
     readFeed: () => forSure("read the feed's position", () => store.readFeed()),

@@ -6,17 +6,7 @@ import { createRedisClient, type RedisClient } from "../redis/client.ts";
 import { entryKey, FEED_KEY, groupKeys } from "./redis-keys.ts";
 import { REDIS_SCRIPTS } from "./redis-scripts.ts";
 import { describeRedis, type RedisTarget } from "../redis/url.ts";
-import type {
-  Change,
-  Entry,
-  EntryName,
-  FeedPosition,
-  Found,
-  Head,
-  Store,
-  StoreSize,
-  Written,
-} from "./store.ts";
+import type { Change, Entry, FeedPosition, Found, Head, Store, StoreSize, Written } from "./store.ts";
 import type { OnSurvived } from "./survived.ts";
 
 /** Which Redis the store is in, and how it is treated. */
@@ -42,8 +32,8 @@ export interface RedisStore extends Store {
 const LARGEST_BODY_BYTES = 128 * 1024 * 1024;
 /** A script's arguments stay well below Lua's limit on `unpack` (8,000). */
 const KEYS_PER_CALL = 500;
-/** Calls at a time that are about a group each: some 10 ms of Redis', and of the loop's, time. */
-const CALLS_PER_ROUND = 500;
+/** Heads that are raised at a time: some 10 ms of Redis', and of the loop's, time. */
+const GROUPS_PER_ROUND = 500;
 /** Other processes may be writing to a group that is being removed; for longer than this they are not late but new. */
 const REMOVE_ROUNDS = 100;
 
@@ -137,7 +127,7 @@ class RedisDocuments implements RedisStore {
     return reply === "written" ? "written" : "refused";
   }
 
-  async touch(entries: readonly EntryName[]): Promise<void> {
+  async touch(entries: Iterable<{ readonly group: string; readonly name: string }>): Promise<void> {
     const keysByGroup = new Map<string, string[]>();
     for (const { group, name } of entries) {
       const { head, names } = groupKeys(group);
@@ -145,8 +135,11 @@ class RedisDocuments implements RedisStore {
       keysByGroup.set(group, keys);
       keys.push(entryKey(group, name));
     }
-    const calls = [...keysByGroup.values()].flatMap((keys) => inParts(keys, KEYS_PER_CALL));
-    for (const round of rounds(calls)) await Promise.all(round.map((keys) => this.#touchKeys(keys)));
+    // One call for each group, since a group is what shares a slot; all written to the socket in one go.
+    const calls = [...keysByGroup.values()]
+      .flatMap((keys) => inParts(keys))
+      .map((keys) => this.#touchKeys(keys));
+    await Promise.all(calls);
   }
 
   #touchKeys(keys: readonly string[]): Promise<unknown> {
@@ -167,7 +160,10 @@ class RedisDocuments implements RedisStore {
   }
 
   async advance(groups: ReadonlyMap<string, number>, at: EpochMs): Promise<void> {
-    for (const round of rounds([...groups])) {
+    const marks = [...groups];
+    for (let from = 0; from < marks.length; from += GROUPS_PER_ROUND) {
+      // One call for each group, as a group is what shares a slot; all of a round written to the socket in one go.
+      const round = marks.slice(from, from + GROUPS_PER_ROUND);
       await this.#ask("advance", () =>
         Promise.all(round.map(([group, generation]) => this.#advanceOne(group, generation, at))),
       );
@@ -260,13 +256,8 @@ function usedMemory(info: string): number {
   return Number(/^used_memory:(\d+)/m.exec(info)?.[1] ?? 0);
 }
 
-/** One call for each group, as a group is what shares a slot; all of a round are written to the socket in one go. */
-function rounds<T>(calls: readonly T[]): readonly (readonly T[])[] {
-  return inParts(calls, CALLS_PER_ROUND);
-}
-
-function inParts<T>(all: readonly T[], length: number): readonly (readonly T[])[] {
-  return Array.from({ length: Math.ceil(all.length / length) }, (_, i) =>
-    all.slice(i * length, (i + 1) * length),
+function inParts(keys: readonly string[]): readonly (readonly string[])[] {
+  return Array.from({ length: Math.ceil(keys.length / KEYS_PER_CALL) }, (_, i) =>
+    keys.slice(i * KEYS_PER_CALL, (i + 1) * KEYS_PER_CALL),
   );
 }

@@ -106,12 +106,6 @@ export interface StoreSize {
   readonly bytes: number;
 }
 
-/** Which entry. */
-export interface EntryName {
-  readonly group: string;
-  readonly name: string;
-}
-
 /**
  * Where entries live. Bodies are stored as handed over, byte for byte (they are compressed already).
  * Every method throws on trouble; what a broken store means is the caller's decision.
@@ -126,11 +120,8 @@ export interface Store {
   readBody(entry: Entry): Awaitable<Buffer | undefined>;
   /** Applies a change and drops older generations of the same name. */
   write(change: Change): Awaitable<Written>;
-  /**
-   * Says that these were used from a tier above, so that eviction by least recent use stays true. Any number, a bounded
-   * part in each turn.
-   */
-  touch(entries: readonly EntryName[]): Awaitable<void>;
+  /** Says that these, some hundreds at most, were used from a tier above, so that eviction by least recent use stays true. */
+  touch(entries: Iterable<{ readonly group: string; readonly name: string }>): Awaitable<void>;
   /** Forgets a group: its head and everything under it. */
   remove(group: string): Awaitable<void>;
   /**

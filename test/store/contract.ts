@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Entry, Head, Store } from "../../src/store/store.ts";
-import { watchLoop } from "../support/loop-watch.ts";
 import { changeOf, digestOf, entryOf, headOf, T0 } from "./entries.ts";
 
 /** Where the stores of one test live: each `open` gives another view of the same data, as another process has. */
@@ -432,15 +431,6 @@ export function describeStore(title: string, prepare: () => Promise<Ground>): vo
       ]);
       expect((await store.read("used", "json")).entry).toBeDefined();
       expect((await store.read("unknown", "json")).entry).toBeUndefined();
-    });
-
-    it("is told of any number of uses, and lets the loop go meanwhile", async () => {
-      const entries = Array.from({ length: 20_000 }, (_, i) => ({ group: `used-${i}`, name: "json" }));
-      for (const { group } of entries.slice(0, 500))
-        await store.write(changeOf(group, "json", 1, bytes("x")));
-      const { longestMs, turns } = await watchLoop(async () => store.touch(entries));
-      expect(longestMs).toBeLessThan(50);
-      expect(turns).toBeGreaterThan(30);
     });
 
     it("says how much it holds", async () => {
