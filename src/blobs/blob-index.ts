@@ -159,7 +159,9 @@ export class BlobIndex {
   *flushUses(sinceMs: Ms): Generator<string[], void> {
     const noted = [...this.#uses];
     for (let from = 0; from < noted.length; from += USES_AT_ONCE) {
-      const uses = noted.slice(from, from + USES_AT_ONCE);
+      // Another who flushes may have written some of them meanwhile.
+      const uses = noted.slice(from, from + USES_AT_ONCE).filter(([name]) => this.#uses.has(name));
+      if (uses.length === 0) continue;
       const rare = uses.filter(([name, at]) => at - (this.get(name)?.usedAt ?? at) >= sinceMs);
       this.#writeUses(uses);
       for (const [name, at] of uses) if (this.#uses.get(name) === at) this.#uses.delete(name);

@@ -98,6 +98,11 @@ export class Folder {
     return (await ifThere(stat(this.#fileOf(name) + FACTS)))?.mtimeMs;
   }
 
+  /** Which file of this name lies there. */
+  async inode(name: string): Promise<number | undefined> {
+    return (await ifThere(stat(this.#fileOf(name))))?.ino;
+  }
+
   /** When the file itself was written. */
   async writtenAt(name: string): Promise<EpochMs | undefined> {
     return (await ifThere(stat(this.#fileOf(name))))?.mtimeMs;

@@ -5,7 +5,7 @@ import { copyFile, readWhole, type Sink } from "./copy.ts";
 import type { BlobReading } from "./fill.ts";
 import { type BlobKey, type Folder, nameOf } from "./folder.ts";
 import { HotFiles, type HotFile } from "./hot-files.ts";
-import { type OpenFile, Proofs } from "./proofs.ts";
+import { type OpenFile, type Proof, PROVED_FIRST_BYTES, Proofs } from "./proofs.ts";
 import type { Room } from "./room.ts";
 import type { StoredFile } from "./source.ts";
 import { Users } from "./users.ts";
@@ -22,10 +22,6 @@ export interface HeldFilesOptions {
   readonly signal: AbortSignal;
 }
 
-// What is no longer is proved before any of it is given, some 30 ms where it is in the page cache: where it is wrong it is
-// simply a miss. Of a longer one the last byte is held back until it is proved.
-const PROVED_FIRST_BYTES = 16 * 1024 * 1024;
-
 /** The finished files, on disk and of some of them in memory: how one is found and read. */
 export class HeldFiles {
   readonly #options: HeldFilesOptions;
@@ -37,7 +33,7 @@ export class HeldFiles {
     this.#hot = new HotFiles(options.memoryBytes);
     this.#proofs = new Proofs({
       onWrong: (file, error) => this.#dropWrong(file, error),
-      onUnproved: ({ name }, error) => options.onSurvived("files: lookup", name, error),
+      onUnknown: ({ name }, error) => options.onSurvived("files: lookup", name, error),
       signal: options.signal,
     });
   }
@@ -112,15 +108,17 @@ export class HeldFiles {
   }
 
   /** Never rejects. */
-  async #dropWrong({ name }: OpenFile, error: unknown): Promise<void> {
-    const { index, room, onSurvived } = this.#options;
+  async #dropWrong({ name, inode }: OpenFile, error: unknown): Promise<void> {
+    const { folder, index, room, onSurvived } = this.#options;
     onSurvived("files: wrong on disk", name, error);
     try {
+      // Another process may have found it out before, and stored it anew.
+      if ((await folder.inode(name)) !== inode) return;
       index.remove(name);
+      await room.remove(name);
     } catch (failure) {
       onSurvived("files: lookup", name, failure);
     }
-    await room.remove(name);
   }
 
   /** @returns undefined when it is not there, or not whole (a power cut may leave it so) */
@@ -155,15 +153,20 @@ export class HeldFiles {
       if (piece === undefined) await copyFile(handle, startAt, endAt, sink, true);
       else await sink(piece);
     };
-    const proof = this.#proofs.of({ name, blake2b256, bytes, handle, users });
-    if (proof === undefined) return { ...opened, copy };
-    if (bytes > PROVED_FIRST_BYTES) {
-      return {
-        ...opened,
-        copy: (startAt, endAt, sink) => copyUnproved(handle, { startAt, endAt, bytes }, sink, proof),
-      };
+    if (this.#proofs.has(name)) return { ...opened, copy };
+    try {
+      const { ino: inode } = await handle.stat();
+      const proof = this.#proofs.of({ name, inode, blake2b256, bytes, handle, users });
+      if (bytes > PROVED_FIRST_BYTES) {
+        return {
+          ...opened,
+          copy: (startAt, endAt, sink) => copyUnproved(handle, { startAt, endAt, bytes }, sink, proof),
+        };
+      }
+      if ((await proof) === "right") return { ...opened, copy };
+    } catch (error) {
+      this.#options.onSurvived("files: lookup", path, error);
     }
-    if (await proof) return { ...opened, copy };
     close();
     return undefined;
   }
@@ -173,17 +176,19 @@ export class HeldFiles {
  * Copies the bytes [`startAt`, `endAt`) of a file of which it is not yet known whether it is right: its last byte only
  * when it is, as of one that is still coming.
  *
- * @throws UpstreamUnavailable("wrong-bytes"), and as `copyFile`
+ * @throws UpstreamUnavailable("wrong-bytes"), Error where it could not be proved, and as `copyFile`
  */
 async function copyUnproved(
   handle: FileHandle,
   { startAt, endAt, bytes }: { readonly startAt: number; readonly endAt: number; readonly bytes: number },
   sink: Sink,
-  proof: Promise<boolean>,
+  proof: Promise<Proof>,
 ): Promise<void> {
   const freeEndAt = Math.min(endAt, bytes - 1);
   await copyFile(handle, startAt, freeEndAt, sink, true);
   if (freeEndAt === endAt) return;
-  if (!(await proof)) throw wrongBytes();
+  const found = await proof;
+  if (found === "wrong") throw wrongBytes();
+  if (found === "unknown") throw new Error("the file could not be proved");
   await copyFile(handle, freeEndAt, endAt, sink);
 }

@@ -65,10 +65,15 @@ export class Room {
   async flushUses(): Promise<void> {
     const { index, folder, clock, onSurvived } = this.#options;
     try {
+      let failure: { readonly name: string; readonly error: unknown } | undefined;
       for (const rare of index.flushUses(TOUCH_EVERY_MS)) {
-        for (const name of rare) await folder.touch(name, clock.now());
+        for (const name of rare) {
+          // What cannot be told to others is written down all the same.
+          await folder.touch(name, clock.now()).catch((error: unknown) => (failure ??= { name, error }));
+        }
         await nextTurn();
       }
+      if (failure !== undefined) onSurvived("files: uses", failure.name, failure.error);
     } catch (error) {
       onSurvived("files: uses", "files.sqlite", error);
     }

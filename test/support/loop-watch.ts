@@ -46,8 +46,12 @@ export async function watchOnce<T>(work: () => T | Promise<T>): Promise<Watched<
     if (running) setImmediate(look);
   };
   setImmediate(look);
-  const value = await work();
-  running = false;
+  let value: T;
+  try {
+    value = await work();
+  } finally {
+    running = false;
+  }
   look();
   return { value, turns, longestMs, longestWallMs };
 }
