@@ -1,5 +1,5 @@
 import { isatty } from "node:tty";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, type Ms, systemClock } from "../clock.ts";
 import { type Config, describeConfig } from "../config/config.ts";
 import { AlreadyTold } from "../errors.ts";
 import { answerFleet } from "../fleet/primary-fleet.ts";
@@ -12,6 +12,8 @@ import { Switchboard } from "../workers/switchboard.ts";
 import type { Larder } from "./compose.ts";
 import { limitsOf } from "./fleet.ts";
 import { answerMetrics } from "./worker-metrics.ts";
+
+const LONGEST_TIMER_MS: Ms = 2 ** 31 - 1;
 
 /**
  * Builds the primary of several workers: it starts and replaces them, answers what they share, and no requests. To
@@ -40,12 +42,15 @@ export function composePrimary(config: Config, clock: Clock = systemClock): Lard
   });
   answerMetrics(switchboard, metrics);
   answerFleet(switchboard, limitsOf(config), clock);
+  let alive: NodeJS.Timeout | undefined;
   return {
     async listen() {
       const failed = await pool.start();
       if (failed?.code !== undefined) throw new AlreadyTold(`a worker ended with ${failed.code}`);
       if (failed?.reason !== undefined) throw new Error(`no worker can be started: ${failed.reason}`);
       if (failed !== undefined) throw new Error(`a worker was ended by ${failed.signal} before it listened`);
+      // Nothing else keeps this process while there is no worker at all, and the next one is to be started in a moment.
+      alive = setInterval(() => undefined, LONGEST_TIMER_MS);
       log.info(
         { host: config.host, port, workers: pool.up },
         `listening on http://${config.host}:${port} with ${pool.up} workers`,
@@ -54,6 +59,7 @@ export function composePrimary(config: Config, clock: Clock = systemClock): Lard
     },
     async close() {
       await pool.close();
+      clearInterval(alive);
       log.info("stopped");
       await log.written();
     },

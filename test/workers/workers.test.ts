@@ -12,11 +12,13 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fetchRaw } from "../support/client.ts";
+import { freePort } from "../support/free-port.ts";
 import { type LarderProcess, runProcess, startProcess } from "../support/process.ts";
 import { type FakeUpstream, startUpstream } from "../support/upstream.ts";
 import { startClient, type SteadyClient } from "./steady-client.ts";
 
 const DEMO = "/pypi/demo/json";
+const LOST = "a worker was lost, and is replaced";
 const CLOSE = { headers: { connection: "close" } };
 
 let upstream: FakeUpstream;
@@ -97,6 +99,21 @@ const errorOf = (url: string): Promise<unknown> =>
   );
 
 describe("several workers", () => {
+  it("come again though all of them die at once, and the next ones too: the primary waits for it", async () => {
+    // Of a port of its own choice nobody would remember it once all are gone.
+    const process_ = await start({ PORT: String(await freePort()) });
+    let before: readonly number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      await expect.poll(() => new Set(process_.workerPids()).difference(new Set(before)).size).toBe(2);
+      before = process_.workerPids();
+      for (const pid of before) process.kill(pid, "SIGKILL");
+    }
+    await expect.poll(() => errorOf(process_.url)).toBe(200);
+    expect(Math.max(...said(process_, LOST).map(({ replacedInMs }) => Number(replacedInMs)))).toBeGreaterThan(
+      0,
+    );
+  });
+
   it("answer on one port, connections in turn, and tell how many they are", async () => {
     const process = await start({ LARDER_WORKERS: "3" });
     expect(process.workerPids()).toHaveLength(3);
