@@ -282,9 +282,10 @@ export function compose(
     },
     close: async (lingers = false) => {
       draining = true;
-      stopTouching();
-      stopLooking();
+      const touched = stopTouching();
+      void stopLooking(); // what is under way ends with the blobs
       await drain(server, clock, config.shutdownMs, lingers);
+      await touched;
       const unfollowed = feed?.close();
       // While what they are read from is still there.
       if (primary !== undefined) await handOver(primary, metrics);

@@ -20,17 +20,26 @@ export function listen({ http }: LarderServer, config: Config): Promise<number> 
   });
 }
 
-/** Calls `work` again and again, one at a time, until the returned function is called. */
-export function every(clock: Clock, periodMs: number, work: () => Promise<void>): () => void {
+/**
+ * Calls `work`, which never rejects, again and again, one at a time, until the returned function is called.
+ * @returns to be called to stop it: resolves when what was under way has ended
+ */
+export function every(clock: Clock, periodMs: number, work: () => Promise<void>): () => Promise<void> {
   let stopped = false;
+  let underWay = Promise.resolve();
   let cancel = (): void => undefined;
   const arm = (): void => {
-    cancel = clock.after(periodMs, () => void work().finally(() => !stopped && arm()));
+    cancel = clock.after(periodMs, () => {
+      underWay = work().finally(() => {
+        if (!stopped) arm();
+      });
+    });
   };
   arm();
   return () => {
     stopped = true;
     cancel();
+    return underWay;
   };
 }
 

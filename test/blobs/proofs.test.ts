@@ -119,7 +119,7 @@ describe("a proof", () => {
         reading -= 1;
         return got;
       };
-      vi.spyOn(file.handle, "read").mockImplementation(counted as typeof file.handle.read);
+      vi.spyOn(file.handle, "read").mockImplementation(counted);
     }
     const order: string[] = [];
     await Promise.all(files.map(({ file }) => proofs.of(file).then(() => order.push(file.name))));
