@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -287,6 +288,34 @@ describe("a file that lies on the disk with its length and other bytes, as after
       expect(part.body.equals(bytes.subarray(-6000))).toBe(true);
     }
     expect([second.survived, second.broken]).toEqual([[], []]);
+  });
+
+  it("is dropped by no proof of it once another has stored it anew under its name", async () => {
+    const { path, bytes } = await spoil(17 * MIB);
+    const cache = await start();
+    const blake2b256 = path.split("/").slice(2, 5).join("");
+    const reading = await cache.blobs.find({ path, blake2b256 });
+    // The proof has begun, and cannot have come far within this turn.
+    const [name = ""] = finished();
+    writeFileSync(`${name}.new`, bytes);
+    renameSync(`${name}.new`, name);
+    const copying = reading!.copy(0, bytes.length, () => Promise.resolve(), new AbortController().signal);
+    await expect(copying).rejects.toMatchObject({ failure: "wrong-bytes" });
+    reading!.close();
+    const again = await cache.get(path);
+    expect([again.cacheStatus, again.body.equals(bytes)]).toEqual([expect.stringContaining("hit"), true]);
+  });
+
+  it("is not looked for by who fetched it: that has hashed every byte as it came", async () => {
+    const { path } = await put(MIB, 1);
+    const cache = await start();
+    await cache.get(path);
+    const [name = ""] = finished();
+    const onDisk = readFileSync(name);
+    onDisk.fill(0, 5000, 6000);
+    writeFileSync(name, onDisk);
+    expect((await cache.get(path)).cacheStatus).toContain("hit");
+    expect(cache.survived).toEqual([]);
   });
 
   it("and is being looked at when larder ends, does not keep it from ending", async () => {
